@@ -1,0 +1,1 @@
+"""Ground floor: settings, errors, database, accounts, jobs. Knows nothing of language models."""

@@ -1,0 +1,94 @@
+"""One database for all state: SQLite in WAL mode by default, PostgreSQL by URL.
+
+Each package declares its tables on `Base`; migrations live in `core/migrations`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import DateTime, Dialect, Engine, Float, create_engine, event
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.types import TypeDecorator
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x1A40
+
+
+class Base(DeclarativeBase):
+    """Parent of every table. A Python float is `sa.Float` here as in the migrations."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {float: Float()}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC moment; SQLite drops the zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive moments: nobody could tell later what they meant."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"naive datetime {value!r}: use core.database.now()")
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return an aware moment in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def now() -> datetime:
+    """The present moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # FULL, not NORMAL: in WAL mode NORMAL may lose acknowledged commits when power fails.
+    # The timeout first: switching to WAL may itself have to wait for another process.
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+class Database:
+    """Connections and transactions. Safe to share between threads, not between processes."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is a SQLAlchemy URL, e.g. `sqlite:///x.db` or `postgresql+psycopg://...`."""
+        self.url = url
+        self.engine: Engine = create_engine(
+            url,
+            pool_pre_ping=True,
+            hide_parameters=True,  # questions and hashes stay out of logs
+        )
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _prepare_sqlite)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """One transaction: committed at the end, rolled back on any exception."""
+        with self._sessions.begin() as session:
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest version; of several processes one does it, all wait."""
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        sqlite = self.engine.dialect.name == "sqlite"
+        # The driver begins no transaction before DDL by itself: half a migration could stay.
+        lock = "BEGIN IMMEDIATE" if sqlite else f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(lock)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Close pooled connections."""
+        self.engine.dispose()

@@ -1,0 +1,86 @@
+"""Every setting of an installation, read once from `INHOUSE_*` variables and flags."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import SettingsError
+
+PREFIX = "INHOUSE_"
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Settings(BaseSettings):
+    """Defaults run on a laptop without GPU or internet.
+
+    Each field can be set as `INHOUSE_<FIELD>`; flags of the commands win over variables.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    workspace: Path = Field(Path("workspace"), description="Folder that holds all state.")
+    database_url: str = Field("", description="PostgreSQL URL; empty: SQLite in the workspace.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(7860, ge=1, le=65535, description="Port to listen on.")
+    secure_cookies: bool = Field(False, description="Send cookies over HTTPS only.")
+
+    model: str = Field("embedded", description="'embedded', a Hugging Face id or a local folder.")
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field("auto", description="Weights' type.")
+    quantization: Literal["none", "8bit", "4bit"] = Field("none", description="bitsandbytes.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
+    embedder: str = Field(
+        "embedded", description="'embedded' or a local sentence-transformers folder."
+    )
+    allow_downloads: bool = Field(False, description="May fetch a named model from its hub.")
+    threads: int = Field(0, ge=0, description="CPU threads for the model; 0: all cores.")
+
+    passages: int = Field(4, ge=1, le=50, description="Passages put before the model.")
+    evidence_tokens: int = Field(700, ge=50, description="Most tokens of passages in a prompt.")
+    evidence_finder: Literal["builtin", "words", "off"] = Field(
+        "builtin", description="What chooses sentences of found chunks; off: whole chunks."
+    )
+    finder_tokens: int = Field(300, ge=50, description="Most tokens that the finder hands on.")
+    answer_tokens: int = Field(128, ge=1, le=8192, description="Longest answer, in tokens.")
+    refusal_threshold: Share = Field(
+        0.0, description="Below this best-passage score documents modes refuse; 0: never."
+    )
+    question_characters: int = Field(4000, ge=1, description="Longest question accepted.")
+
+    chunk_tokens: int = Field(180, ge=32, le=2000, description="Longest chunk, in embedder tokens.")
+    chunk_overlap: int = Field(30, ge=0, description="Tokens shared by neighbouring chunks.")
+    upload_megabytes: int = Field(100, ge=1, description="Largest file accepted.")
+
+    session_hours: float = Field(12.0, gt=0, description="A sign-in lasts this long.")
+    sign_in_attempts: int = Field(5, ge=1, description="Failures before an account locks.")
+    lockout_minutes: float = Field(15.0, gt=0, description="How long it stays locked.")
+    parallel_jobs: int = Field(1, ge=1, le=16, description="Long tasks at the same time.")
+
+    @property
+    def url(self) -> str:
+        """Where the page is served."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+def read_settings(**flags: Any) -> Settings:
+    """Read variables; `flags` that are not None win.
+
+    Raises:
+        SettingsError: lists every wrong variable or flag with value and remedy.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = [_explain(problem, given) for problem in error.errors()]
+        raise SettingsError("\n".join(["These settings cannot be used:", *lines])) from None
+
+
+def _explain(problem: Any, flags: dict[str, Any]) -> str:
+    field = str(problem["loc"][0])
+    name = f"--{field.replace('_', '-')}" if field in flags else f"{PREFIX}{field.upper()}"
+    about = Settings.model_fields[field].description if field in Settings.model_fields else ""
+    return f"  {name}={problem['input']!r}: {problem['msg']}. {about}"

@@ -1,0 +1,26 @@
+"""Fixtures every layer shares."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.home import Home, open_home
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real handbooks and questions, beside the project."""
+    if not (SHARED / "handbooks").is_dir():
+        pytest.skip("real handbooks are not here: ../shared/handbooks is missing")
+    return SHARED
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """An empty installation on SQLite."""
+    opened = open_home(workspace=tmp_path / "workspace")
+    yield opened
+    opened.database.close()

@@ -1,0 +1,319 @@
+"""Jobs with real child processes: run, stop, queue, die, come back."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import InvalidInput, NotFound
+from core.home import Home
+from core.job_scheduler import PROJECT
+from core.jobs import Job, Jobs, JobState, Patience
+from core.processes import ProcessId
+from tests.integration.core_job_parent import MODULES
+
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+FAST = Patience(poll=0.05, stop=0.2, kill=0.2, close=20)
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Poll until `condition` holds and return what it gave."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.03)
+    raise AssertionError("did not happen in time")
+
+
+class Desk:
+    """Jobs of one test, with its folder."""
+
+    def __init__(self, home: Home, folder: Path) -> None:
+        self.home = home
+        self.folder = folder
+        self.open: list[Jobs] = []
+
+    def jobs(self, patience: Patience = FAST, **settings: Any) -> Jobs:
+        made = replace(self.home, settings=self.home.settings.model_copy(update=settings))
+        self.open.append(Jobs(made, MODULES, patience))
+        return self.open[-1]
+
+    def payload(self, **more: Any) -> dict[str, Any]:
+        return {"folder": str(self.folder), **more}
+
+    def let_go(self) -> None:
+        (self.folder / "open").touch()
+
+    def pids(self, job_id: int) -> list[int]:
+        file = self.folder / f"attempts-{job_id}"
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    def reached(self, job_id: int, step: int) -> bool:
+        file = self.folder / f"steps-{job_id}"
+        return file.exists() and file.read_text() == str(step)
+
+
+@pytest.fixture
+def desk(any_home: Home, tmp_path: Path) -> Iterator[Desk]:
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    desk = Desk(any_home, folder)
+    yield desk
+    desk.let_go()
+    for jobs in desk.open:
+        jobs.close()
+
+
+def finished(jobs: Jobs, job_id: int) -> Job:
+    eventually(lambda: not jobs.get(job_id).active)
+    return jobs.get(job_id)
+
+
+def test_succeeds_with_result_progress_log_and_settings(desk: Desk) -> None:
+    jobs = desk.jobs(passages=7, threads=3)
+    job_id = jobs.submit("work", desk.payload(), title="Three steps")
+    assert jobs.get(job_id).state is JobState.QUEUED
+    jobs.start()
+    job = finished(jobs, job_id)
+    assert job.state is JobState.SUCCEEDED, job.message
+    assert job.result == {
+        "steps": 3, "begun": 0, "passages": 7, "threads": 3, "cwd": str(PROJECT), "nan": None,
+    }  # fmt: skip
+    assert (job.done, job.total, job.note, job.seconds_left) == (3.0, 3.0, "step 3", None)
+    assert job.attempts == 1
+    assert job.started_at and job.finished_at and job.started_at <= job.finished_at
+    assert [line[9:] for line in jobs.log(job_id).splitlines()] == ["step 1", "step 2", "step 3"]
+    assert jobs.log(job_id, lines=1).endswith("step 3")
+    assert "step 3" in (desk.home.workspace.logs / f"job-{job_id}.log").read_text()
+
+
+@ON_SQLITE
+def test_several_queue_and_so_many_run_at_once(desk: Desk) -> None:
+    jobs = desk.jobs(parallel_jobs=2)
+    ids = [jobs.submit("work", desk.payload(trick="gate"), title=f"{n}") for n in range(3)]
+    jobs.start()
+    eventually(lambda: all(desk.pids(job_id) for job_id in ids[:2]))
+    assert [job.state for job in reversed(jobs.list())] == ["running", "running", "queued"]
+    assert not desk.pids(ids[2])
+    desk.let_go()
+    assert [finished(jobs, job_id).state for job_id in ids] == [JobState.SUCCEEDED] * 3
+    assert [job.id for job in jobs.list("work", limit=2)] == [ids[2], ids[1]]
+    assert jobs.list("other") == []
+
+
+def test_stop_running_and_queued(desk: Desk) -> None:
+    jobs = desk.jobs(Patience(poll=0.05))
+    running = jobs.submit("work", desk.payload(trick="gate"), title="running")
+    queued = jobs.submit("work", desk.payload(), title="queued")
+    jobs.start()
+    eventually(lambda: desk.reached(running, 1))
+    jobs.stop(queued)
+    assert jobs.get(queued).state is JobState.STOPPED
+    jobs.stop(running)
+    job = finished(jobs, running)
+    assert (job.state, job.message) == (JobState.STOPPED, "Saved and stopped.")
+    assert "stopping before step 2" in jobs.log(running)
+    jobs.stop(running)
+    assert jobs.get(running).state is JobState.STOPPED
+    assert not desk.pids(queued)
+
+
+@ON_SQLITE
+def test_deaf_child_is_forced_to_stop(desk: Desk) -> None:
+    jobs = desk.jobs()
+    job_id = jobs.submit("work", desk.payload(trick="deaf"), title="deaf")
+    jobs.start()
+    eventually(lambda: desk.reached(job_id, 1))
+    jobs.stop(job_id)
+    job = finished(jobs, job_id)
+    assert job.state is JobState.STOPPED
+    assert "SIGKILL" in job.message
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("trick", "message"),
+    [("refuse", "The file 'x.txt' is empty. Choose another."), ("bug", "Internal error")],
+)
+def test_failures_say_why(desk: Desk, trick: str, message: str) -> None:
+    jobs = desk.jobs()
+    job_id = jobs.submit("work", desk.payload(trick=trick), title=trick)
+    jobs.start()
+    job = finished(jobs, job_id)
+    assert job.state is JobState.FAILED
+    assert job.message.startswith(message)
+    assert job.attempts == 1
+    if trick == "bug":
+        assert "secret" not in job.message
+        fault = job.message.split()[2].rstrip(";")
+        log = (desk.home.workspace.logs / "app.log").read_text()
+        assert fault in log
+        assert "secret details" in log
+
+
+def test_killed_child_is_resumed_from_where_it_was(desk: Desk) -> None:
+    jobs = desk.jobs()
+    job_id = jobs.submit("work", desk.payload(trick="gate", at=2, steps=4), title="killed")
+    jobs.start()
+    eventually(lambda: desk.reached(job_id, 2) and jobs.get(job_id).done == 2)
+    os.kill(desk.pids(job_id)[0], signal.SIGKILL)
+    job = finished(jobs, job_id)
+    assert job.state is JobState.SUCCEEDED, job.message
+    assert job.attempts == 2
+    assert job.result and job.result["begun"] == 2
+    assert "killed by SIGKILL" in jobs.log(job_id)
+
+
+@ON_SQLITE
+def test_child_that_dies_at_every_step_is_given_up(desk: Desk) -> None:
+    jobs = desk.jobs()
+    job_id = jobs.submit("work", desk.payload(trick="die", at=0, steps=9), title="dies")
+    jobs.start()
+    job = finished(jobs, job_id)
+    assert job.state is JobState.FAILED
+    assert job.attempts == 3
+    assert job.message.startswith("Gave up after 3 attempts: its process ended with exit code 9.")
+    assert job.message.endswith("about to die")
+
+
+@ON_SQLITE
+def test_child_that_dies_before_progress_is_not_tried_again(desk: Desk) -> None:
+    doomed = Jobs(desk.home, {"work": "tests.no_such_module"}, FAST)
+    desk.open.append(doomed)
+    job_id = doomed.submit("work", {}, title="no such module")
+    doomed.start()
+    job = finished(doomed, job_id)
+    assert job.state is JobState.FAILED
+    assert job.attempts == 1
+    assert "before it made progress" in job.message
+    assert "exit code 1" in job.message
+    assert "No module named" in job.message
+
+
+def test_close_loses_nothing(desk: Desk) -> None:
+    jobs = desk.jobs()
+    job_id = jobs.submit("work", desk.payload(trick="gate"), title="interrupted")
+    jobs.start()
+    eventually(lambda: desk.reached(job_id, 1))
+    jobs.close()
+    job = jobs.get(job_id)
+    assert (job.state, job.attempts) == (JobState.QUEUED, 0)
+    desk.let_go()
+    later = desk.jobs()
+    later.start()
+    job = finished(later, job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert job.result and job.result["begun"] == 1
+
+
+@ON_SQLITE
+def test_close_forces_a_deaf_child_and_keeps_its_job(desk: Desk) -> None:
+    jobs = desk.jobs(replace(FAST, close=0.2))
+    job_id = jobs.submit("work", desk.payload(trick="deaf"), title="deaf")
+    jobs.start()
+    eventually(lambda: desk.reached(job_id, 1))
+    pid = desk.pids(job_id)[0]
+    jobs.close()
+    assert jobs.get(job_id).state is JobState.QUEUED
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.fixture
+def killed_parent(desk: Desk) -> Iterator[Callable[..., tuple[int, int]]]:
+    """Run an app elsewhere until its job's first step, then kill -9 it: (job id, child pid)."""
+    children: list[int] = []
+
+    def run(**payload: Any) -> tuple[int, int]:
+        url = desk.home.settings.database_url
+        command = [
+            sys.executable, "-m", "tests.integration.core_job_parent",
+            str(desk.home.workspace.root), url, json.dumps(desk.payload(**payload)),
+        ]  # fmt: skip
+        with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as parent:
+            assert parent.stdout
+            job_id = int(parent.stdout.readline())
+            eventually(lambda: desk.reached(job_id, 1))
+            parent.kill()
+        children.extend(desk.pids(job_id))
+        return job_id, desk.pids(job_id)[0]
+
+    yield run
+    desk.let_go()
+    eventually(lambda: all(_gone(pid) for pid in children))
+
+
+def _gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1].startswith("Z")
+    except FileNotFoundError:
+        return True
+
+
+def test_killed_parent_living_child_is_adopted(
+    desk: Desk, killed_parent: Callable[..., tuple[int, int]]
+) -> None:
+    job_id, pid = killed_parent(trick="gate")
+    jobs = desk.jobs()
+    jobs.start()
+    assert jobs.get(job_id).state is JobState.RUNNING
+    desk.let_go()
+    job = finished(jobs, job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert (job.attempts, desk.pids(job_id)) == (1, [pid])
+    assert "this job kept running" in jobs.log(job_id)
+
+
+@ON_SQLITE
+def test_killed_parent_living_child_can_be_stopped(
+    desk: Desk, killed_parent: Callable[..., tuple[int, int]]
+) -> None:
+    job_id, _pid = killed_parent(trick="deaf")
+    jobs = desk.jobs()
+    jobs.start()
+    jobs.stop(job_id)
+    job = finished(jobs, job_id)
+    assert job.state is JobState.STOPPED
+
+
+def test_killed_parent_and_child_job_is_resumed(
+    desk: Desk, killed_parent: Callable[..., tuple[int, int]]
+) -> None:
+    job_id, pid = killed_parent(trick="gate", at=1)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: _gone(pid))
+    assert desk.jobs().get(job_id).state is JobState.RUNNING
+    jobs = desk.jobs()
+    jobs.start()
+    job = finished(jobs, job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert job.attempts == 2
+    assert job.result and job.result["begun"] == 1
+    assert "took the job with it" in jobs.log(job_id)
+
+
+def test_recycled_pid_is_not_mistaken() -> None:
+    own = ProcessId.own()
+    assert own.find() is not None
+    assert ProcessId(own.pid, own.started - 3600).find() is None
+    assert ProcessId(2**22 + 1, own.started).find() is None
+
+
+@ON_SQLITE
+def test_unknown_kind_and_job(desk: Desk) -> None:
+    jobs = desk.jobs()
+    with pytest.raises(InvalidInput, match=r"'sing'.*work"):
+        jobs.submit("sing", {}, title="x")
+    with pytest.raises(NotFound, match="no job 99"):
+        jobs.get(99)
+    with pytest.raises(NotFound):
+        jobs.stop(99)
