@@ -1,0 +1,1 @@
+"""Files become documents, chunks, an index, and passages that answer a query."""

@@ -1,0 +1,57 @@
+"""The types that leave this package, and its seams."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.permissions import Reader
+
+Array: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A chunk returned for a query."""
+
+    chunk_id: int
+    document_id: int
+    document: str
+    """Path of the file relative to the ingested folder."""
+    title: str
+    location: str
+    """Where in the document: 'Heading > Subheading', 'page 3', 'rows 2-9'."""
+    text: str
+    score: float
+    """Cosine of query and chunk, -1 to 1. Orders nothing by itself: the ranking is fused."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def name(self) -> str:
+        """Identity of model and weights; an index built with another name is stale."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+
+    def embed(self, texts: Sequence[str]) -> Array:
+        """Return (n, dimension) float32 rows of unit length, in the order given."""
+
+    def count_tokens(self, text: str) -> int:
+        """Length of `text` in this embedder's own tokens, without special ones."""
+
+
+class Retriever(Protocol):
+    """Finds passages."""
+
+    @property
+    def version(self) -> str:
+        """Identity of the searched content; changes with every ingest or delete."""
+
+    def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
+        """Return at most `limit` passages, best first, all readable by `reader`."""

@@ -1,0 +1,135 @@
+"""The command line with the real embedder, as a program that reads its JSON uses it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import DocumentError, EngineError
+from core.home import Home
+from core.permissions import OPERATOR
+from core.settings import read_settings
+from retrieval.__main__ import main
+from retrieval.embedding import open_embedder
+from retrieval.loading import load_document, media_type_of
+from retrieval.passages import Embedder
+from retrieval.service import open_retrieval
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    return open_embedder(read_settings())
+
+
+def run(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "retrieval", *arguments, "--workspace", str(workspace)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def report(workspace: Path, *arguments: str) -> Any:
+    done = run(workspace, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_json_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    docs = tmp_path / "docs"
+    (docs / "it").mkdir(parents=True)
+    (docs / "it" / "vpn.md").write_text("# VPN\n## Set-up\nInstall the client from the portal.")
+    (docs / "leave.txt").write_text("Sick leave is twelve days a year.")
+    (docs / "logo.png").write_bytes(b"\x89PNG")
+    workspace = tmp_path / "w"
+    # Within this process, which has the model's libraries loaded; the rest as programs.
+    assert (
+        main(["ingest", str(docs), "--groups", "staff", "--json", f"--workspace={workspace}"]) == 0
+    )
+    ingested = json.loads(capsys.readouterr().out)
+    assert ingested.keys() == {"documents", "chunks", "skipped", "failed", "seconds"}
+    assert (ingested["documents"], ingested["chunks"], ingested["skipped"]) == (2, 2, 0)
+    assert [failure["path"] for failure in ingested["failed"]] == ["logo.png"]
+    found = report(workspace, "search", "how many days can I be ill?", "--limit", "1")
+    assert [hit.keys() for hit in found] == [{"rank", "document", "location", "score", "text"}]
+    assert (found[0]["rank"], found[0]["document"]) == (1, "leave.txt")
+    assert 0.2 < found[0]["score"] <= 1
+    listed = report(workspace, "list")["documents"]
+    assert [(d["document"], d["groups"]) for d in listed] == [
+        ("it/vpn.md", ["staff"]),
+        ("leave.txt", ["staff"]),
+    ]
+    assert report(workspace, "delete", str(listed[0]["id"])) == {"deleted": 1}
+    assert "leave.txt" in run(workspace, "list").stdout
+
+
+def test_people_are_told_what_to_do(tmp_path: Path) -> None:
+    workspace = tmp_path / "w"
+    empty = run(workspace, "search", "anything")
+    assert (empty.returncode, empty.stderr) == (0, "")
+    assert "python -m retrieval ingest" in empty.stdout
+    assert report(workspace, "search", "anything") == []
+    missing = run(workspace, "delete", "7")
+    assert (missing.returncode, missing.stdout) == (3, "")
+    assert "no document 7" in missing.stderr
+    bad = tmp_path / "bad.pdf"
+    bad.write_bytes(b"not a pdf")
+    refused = run(workspace, "ingest", str(bad))
+    assert refused.returncode == 2
+    assert "bad.pdf" in refused.stdout
+
+
+def test_vectors_are_unit_rows_and_meaning_counts(embedder: Embedder) -> None:
+    rows = embedder.embed(["time off when ill", "sick leave", "server racks", ""])
+    assert rows.dtype == np.float32
+    assert rows.shape == (4, embedder.dimension)
+    assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    assert rows[0] @ rows[1] > rows[0] @ rows[2] + 0.2
+    assert embedder.embed([]).shape == (0, embedder.dimension)
+    assert embedder.count_tokens("sick leave") == 2
+    assert embedder.name.startswith("all-minilm-l6-v2@")
+
+
+def test_an_embedder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="INHOUSE_EMBEDDER"):
+        open_embedder(read_settings(embedder=str(tmp_path)))
+
+
+@pytest.mark.shared
+def test_every_file_of_a_real_handbook_loads_or_says_why(shared: Path) -> None:
+    folder = shared / "handbooks" / "18f-handbook"
+    loaded, refused = 0, []
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            load_document(file.relative_to(folder).as_posix(), file.read_bytes())
+            loaded += 1
+        except DocumentError as error:
+            assert media_type_of(file.name) is None or "no text in it" in str(error), error
+            refused.append(file)
+    assert loaded >= 250
+    assert len(refused) <= 52
+
+
+@pytest.mark.shared
+def test_questions_on_a_real_handbook_find_their_page(
+    shared: Path, home: Home, embedder: Embedder
+) -> None:
+    folder = shared / "handbooks" / "18f-handbook" / "pages" / "travel-and-leave"
+    retrieval = open_retrieval(home, embedder)
+    documents = sorted(folder.glob("*leave*.md"))
+    ingested = retrieval.ingestor.ingest(documents)
+    assert ingested.documents == len(documents)
+    rows = (shared / "qa" / "18f" / "train.jsonl").read_text("utf-8").splitlines()
+    asked = hit = 0
+    for row in map(json.loads, rows):
+        if row["evidence_file"].rpartition("/")[2] in {file.name for file in documents}:
+            found = retrieval.retriever.search(row["question"], limit=5, reader=OPERATOR)
+            asked += 1
+            hit += row["evidence_file"].endswith(tuple(passage.document for passage in found))
+    assert asked >= 5
+    assert hit >= 0.8 * asked
