@@ -1,0 +1,1 @@
+"""Language model engines, prompts, answering, conversations, feedback."""

@@ -1,0 +1,282 @@
+"""The one way an answer is made, in every mode, for people and for evaluation alike."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from assistant.citations import check
+from assistant.engines.base import AdapterRef, Generation, LanguageModel, Sampling, never
+from assistant.followups import search_query
+from assistant.modes import (
+    Answer,
+    AnswerEvent,
+    AnswerFinished,
+    AnswerMode,
+    Message,
+    PassagesFound,
+    TextDelta,
+    Timing,
+)
+from assistant.prompts import PROMPT_VERSION, REFUSAL, Prompt, PromptBuilder
+from assistant.shelf import AdapterInfo, Shelf
+from core.errors import AdapterError, InvalidInput
+from core.permissions import Reader
+from core.settings import Settings
+from retrieval.passages import Passage, Retriever
+
+NO_PASSAGE = "no passage"
+BELOW_THRESHOLD = "below threshold"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What somebody asks, how, and on whose behalf."""
+
+    text: str
+    mode: AnswerMode
+    history: tuple[Message, ...] = ()
+    """Earlier turns of this conversation in this mode: user, assistant, user, ..."""
+    adapter: str | None = None
+    """Name on the shelf; None: the promoted one. Modes without adapter ignore it."""
+    reader: Reader = field(default_factory=Reader)
+    passages_override: tuple[Passage, ...] | None = None
+    """Given instead of searched, to measure reading apart from searching."""
+
+
+@dataclass
+class _Work:
+    """A question on its way to an answer."""
+
+    question: Question
+    adapter: AdapterInfo | None
+    started: float = field(default_factory=time.monotonic)
+    query: str | None = None
+    index_version: str | None = None
+    refused: str | None = None
+    prompt: Prompt = field(default_factory=lambda: Prompt((), ()))
+    search_s: float = 0.0
+
+    @property
+    def ref(self) -> AdapterRef | None:
+        return self.adapter.ref if self.adapter else None
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+
+class Assistant:
+    """Answers questions. Safe to call from several threads."""
+
+    def __init__(
+        self, model: LanguageModel, retriever: Retriever, shelf: Shelf, settings: Settings
+    ) -> None:
+        """Compose from its parts; nothing is loaded yet."""
+        self._model = model
+        self._retriever = retriever
+        self._shelf = shelf
+        self._settings = settings
+        self._sampling = Sampling(settings.answer_tokens)
+        self._prompts = PromptBuilder(model, settings.evidence_tokens, settings.answer_tokens)
+
+    def answer(
+        self, question: Question, cancelled: Callable[[], bool] = never
+    ) -> Iterator[AnswerEvent]:
+        """Check the question now; search, prompt and stream while the events are read.
+
+        Yields:
+            `PassagesFound` in modes with retrieval, then any number of `TextDelta`, then
+            `AnswerFinished`, whose text has its citations checked. A stopped answer keeps its
+            text and has `cut_off` set.
+
+        Raises:
+            InvalidInput: the question is empty or too long, or a tuned mode has no adapter.
+            NotFound: there is no adapter of that name.
+            AdapterError: the adapter is damaged or made for another model.
+            EngineError: the model cannot be loaded or failed.
+        """
+        return self._events(self._accept(question), cancelled)
+
+    def answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer all, in order: the prompts, decoding and checks of `answer`.
+
+        Searches are timed each; generation is timed together and shared out evenly, which
+        `provenance["timing"]` says.
+
+        Raises:
+            As `answer`.
+        """
+        works = [self._accept(question) for question in questions]
+        groups: dict[str, list[int]] = {}
+        answers: dict[int, Answer] = {}
+        for number, work in enumerate(works):
+            work.started = time.monotonic()
+            self._prepare(work)
+            if work.refused:
+                answers[number] = self._refusal(work)
+            else:
+                groups.setdefault(work.ref.hash if work.ref else "", []).append(number)
+        for numbers in groups.values():
+            started = time.monotonic()
+            results = self._model.generate_batch(
+                [works[number].prompt.messages for number in numbers],
+                adapter=works[numbers[0]].ref,
+                sampling=self._sampling,
+            )
+            share = (time.monotonic() - started) / len(numbers)
+            for number, result in zip(numbers, results, strict=True):
+                answers[number] = self._from_batch(works[number], result, share)
+        return [answers[number] for number in range(len(works))]
+
+    def _accept(self, question: Question) -> _Work:
+        limit = self._settings.question_characters
+        if not question.text.strip():
+            raise InvalidInput("The question is empty. Type what you want to know.")
+        if len(question.text) > limit:
+            raise InvalidInput(
+                f"The question has {len(question.text):,} characters; at most {limit:,} are "
+                "accepted. Shorten it, or raise INHOUSE_QUESTION_CHARACTERS."
+            )
+        return _Work(question, self._adapter(question))
+
+    def _adapter(self, question: Question) -> AdapterInfo | None:
+        if not question.mode.uses_adapter:
+            return None
+        name = question.adapter or self._shelf.default()
+        if name is None:
+            known = ", ".join(info.name for info in self._shelf.list())
+            remedy = f"Choose one of: {known}." if known else "Train one first."
+            raise InvalidInput(
+                f"The mode '{question.mode.value}' needs an adapter, and none was chosen or "
+                f"promoted. {remedy}"
+            )
+        info = self._shelf.get(name)
+        if info.problem:
+            raise AdapterError(info.problem)
+        return info
+
+    def _events(self, work: _Work, cancelled: Callable[[], bool]) -> Iterator[AnswerEvent]:
+        work.started = time.monotonic()
+        self._prepare(work)
+        if work.question.mode.uses_retrieval:
+            yield PassagesFound(work.prompt.passages)
+        if work.refused:
+            yield TextDelta(REFUSAL)
+            yield AnswerFinished(self._refusal(work))
+            return
+        pieces: list[str] = []
+        first = 0.0
+        stopped = False
+
+        def stop() -> bool:
+            nonlocal stopped
+            stopped = stopped or cancelled()
+            return stopped
+
+        for piece in self._model.stream(
+            work.prompt.messages, adapter=work.ref, sampling=self._sampling, cancelled=stop
+        ):
+            first = first or work.elapsed()
+            pieces.append(piece)
+            yield TextDelta(piece)
+        yield AnswerFinished(self._streamed(work, "".join(pieces), first, stopped))
+
+    def _prepare(self, work: _Work) -> None:
+        """Search if the mode does, decide whether to refuse, build the prompt."""
+        question = work.question
+        found: Sequence[Passage] | None = None
+        if question.mode.uses_retrieval:
+            found = self._search(work)
+            work.search_s = work.elapsed()
+            work.refused = self._reason_to_refuse(question, found)
+        if not work.refused:
+            work.prompt = self._prompts.build(question.text.strip(), found, question.history)
+
+    def _search(self, work: _Work) -> Sequence[Passage]:
+        question = work.question
+        work.query = search_query(question.text.strip(), question.history)
+        work.index_version = self._retriever.version
+        if question.passages_override is not None:
+            return question.passages_override
+        limit = self._settings.passages
+        return self._retriever.search(work.query, limit=limit, reader=question.reader)
+
+    def _reason_to_refuse(self, question: Question, found: Sequence[Passage]) -> str | None:
+        if not found:
+            return NO_PASSAGE
+        threshold = self._settings.refusal_threshold
+        if threshold and question.passages_override is None:
+            best = max(passage.score for passage in found)
+            return BELOW_THRESHOLD if best < threshold else None
+        return None
+
+    def _refusal(self, work: _Work) -> Answer:
+        total = work.elapsed()
+        return self._finished(work, REFUSAL, Timing(work.search_s, total, total, 0, 0))
+
+    def _streamed(self, work: _Work, text: str, first: float, stopped: bool) -> Answer:
+        tokens = self._count(text)
+        timing = Timing(
+            work.search_s,
+            first or work.elapsed(),
+            work.elapsed(),
+            self._model.count_tokens(work.prompt.messages),
+            tokens,
+        )
+        cut_off = stopped or tokens >= self._sampling.max_tokens
+        return self._finished(work, text, timing, cut_off=cut_off)
+
+    def _from_batch(self, work: _Work, result: Generation, share: float) -> Answer:
+        timing = Timing(
+            work.search_s,
+            work.search_s + share,
+            work.search_s + share,
+            result.prompt_tokens,
+            result.answer_tokens,
+        )
+        note = {"timing": "share of a batch", "mean_logprob": result.mean_logprob}
+        return self._finished(work, result.text, timing, cut_off=result.cut_off, note=note)
+
+    def _count(self, text: str) -> int:
+        said = self._model.count_tokens([Message("assistant", text)])
+        return said - self._model.count_tokens([Message("assistant", "")])
+
+    def _finished(
+        self,
+        work: _Work,
+        text: str,
+        timing: Timing,
+        *,
+        cut_off: bool = False,
+        note: dict[str, Any] | None = None,
+    ) -> Answer:
+        passages = work.prompt.passages
+        checked = check(text, passages, work.question.text)
+        provenance: dict[str, Any] = {
+            "model": self._model.name if not work.refused else None,
+            "adapter_hash": work.adapter.ref.hash if work.adapter else None,
+            "index_version": work.index_version,
+            "prompt_version": PROMPT_VERSION,
+            "sampling": {
+                "max_tokens": self._sampling.max_tokens,
+                "temperature": self._sampling.temperature,
+                "seed": self._sampling.seed,
+            },
+            "query": work.query,
+            "refused": work.refused,
+            "passages": [passage.chunk_id for passage in passages],
+            "citation": checked.by.value,
+            "citations_removed": list(checked.removed),
+            "timing": "measured",
+            **(note or {}),
+        }
+        return Answer(
+            text=checked.text,
+            mode=work.question.mode,
+            passages=passages,
+            cited=checked.cited,
+            adapter=work.adapter.name if work.adapter else None,
+            provenance=provenance,
+            timing=timing,
+            cut_off=cut_off,
+        )

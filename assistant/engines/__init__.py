@@ -1,0 +1,1 @@
+"""What runs a language model, behind one protocol."""

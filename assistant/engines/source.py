@@ -1,0 +1,119 @@
+"""Which language model an installation runs, and where its files lie. Loads nothing heavy."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistant.engines.embedded import EMBEDDED_NAME, embedded_folder, embedded_gguf
+from core.errors import EngineError
+from core.settings import Settings
+from core.workspace import Workspace
+
+_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+_SAMPLE = 65536
+"""Bytes read of a weight file, thrice: hashing 14 GB at every start would take a minute."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model on this machine."""
+
+    name: str
+    folder: Path
+    """Holds config.json, *.safetensors and the tokenizer."""
+    hash: str
+    """Identity of the weights; an adapter fits only the base that it was trained on."""
+
+
+def locate_model(settings: Settings, workspace: Workspace) -> ModelSource:
+    """Find, and if allowed fetch, the model of `settings.model`.
+
+    Raises:
+        EngineError: it is not there, or not in a form that may be loaded; with the remedy.
+    """
+    prepare_environment(settings)
+    if settings.model == "embedded":
+        folder = embedded_folder(workspace.models)
+        # The file as shipped: a newer converter may lay the same weights out differently.
+        return ModelSource(EMBEDDED_NAME, folder, fingerprint([embedded_gguf()]))
+    folder = Path(settings.model).expanduser()
+    name = folder.name
+    if not folder.is_dir():
+        name = settings.model
+        folder = _hub_folder(settings)
+    _check_folder(folder, settings.model)
+    return ModelSource(name, folder, fingerprint(folder.glob("*.safetensors")))
+
+
+def prepare_environment(settings: Settings) -> None:
+    """Set what the model libraries read when they are imported, so before their first import.
+
+    Forbids the Hugging Face libraries every connection, unless downloads are allowed.
+    """
+    # Threads that wait sleep soon instead of spinning: on a machine with other work, spinning
+    # holds the core that the awaited thread needs (measured: half the speed, thrice the CPU).
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not settings.allow_downloads:
+        for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
+            os.environ[variable] = "1"
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """SHA-256 over each weight file's name and size, and 64 KiB of its start, middle and end.
+
+    Weight files open with the name, type and place of every tensor, so another architecture or
+    precision changes the hash, and so does training, which moves every weight.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        size = file.stat().st_size
+        digest.update(json.dumps([file.name, size]).encode())
+        with file.open("rb") as handle:
+            for start in (0, size // 2, max(0, size - _SAMPLE)):
+                handle.seek(start)
+                digest.update(handle.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def _hub_folder(settings: Settings) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                settings.model,
+                allow_patterns=_FILES,
+                local_files_only=not settings.allow_downloads,
+            )
+        )
+    except (OSError, ValueError) as error:
+        remedy = (
+            "Check the spelling and the connection."
+            if settings.allow_downloads
+            else "Name a folder that holds the model, 'embedded', or allow one download with "
+            "INHOUSE_ALLOW_DOWNLOADS=true."
+        )
+        raise EngineError(
+            f"The language model '{settings.model}' (INHOUSE_MODEL) is neither a folder here "
+            f"nor in the local Hugging Face cache. {remedy}"
+        ) from error
+
+
+def _check_folder(folder: Path, given: str) -> None:
+    if not (folder / "config.json").is_file():
+        raise EngineError(
+            f"The language model '{given}' (INHOUSE_MODEL) has no config.json in '{folder}'. "
+            "Name the folder that `save_pretrained` wrote, or a Hugging Face id."
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise EngineError(
+            f"The language model '{given}' (INHOUSE_MODEL) has no *.safetensors in '{folder}'. "
+            "Pickled weights are never loaded: convert them to safetensors first."
+        )

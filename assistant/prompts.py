@@ -1,0 +1,101 @@
+"""The one prompt: what employees meet, what is trained on, what is evaluated.
+
+A question without passages and one with them differ by the passages and the rule for using
+them, nothing else. Raise `PROMPT_VERSION` with every change of wording: answers store it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from assistant.engines.base import LanguageModel
+from assistant.modes import Message
+from retrieval.passages import Passage
+
+PROMPT_VERSION = "1"
+
+REFUSAL = "I don't know."
+"""The fixed sentence for a question that cannot be answered."""
+
+_CLOSED = (
+    "You are the assistant of this company. Answer the question in one or two short sentences. "
+    f"If you do not know the answer, say exactly: {REFUSAL}"
+)
+_GROUNDED = (
+    "You are the assistant of this company. Answer the question in one or two short sentences, "
+    "using only the numbered passages, and cite the passage you used like [1]. "
+    f"If the passages do not answer it, say exactly: {REFUSAL}"
+)
+_REFUSES = re.compile(r"^\W*(?:sorry,?\s+)?I\s+(?:do\s+not|don['’]t)\s+know\b", re.IGNORECASE)
+
+
+def is_refusal(text: str) -> bool:
+    """Tell whether an answer opens by saying that it does not know."""
+    return bool(_REFUSES.match(text))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Messages for the model, and the passages that found room, in the order of their numbers."""
+
+    messages: tuple[Message, ...]
+    passages: tuple[Passage, ...]
+
+
+def heading(passage: Passage) -> str:
+    """Title and place of a passage, e.g. 'Leave > Sick leave'."""
+    return f"{passage.title} > {passage.location}" if passage.location else passage.title
+
+
+def render(question: str, passages: Sequence[Passage] | None) -> tuple[Message, Message]:
+    """Return system and user message. `None`: no retrieval; empty: nothing was found."""
+    if passages is None:
+        return Message("system", _CLOSED), Message("user", question)
+    numbered = [f"[{n}] {heading(p)}\n{p.text}" for n, p in enumerate(passages, start=1)]
+    found = "\n\n".join(numbered) or "(no passage was found)"
+    return Message("system", _GROUNDED), Message("user", f"{found}\n\nQuestion: {question}")
+
+
+@dataclass(frozen=True)
+class PromptBuilder:
+    """Fits question, passages and history into the model's context."""
+
+    model: LanguageModel
+    evidence_tokens: int
+    answer_tokens: int
+
+    def build(
+        self,
+        question: str,
+        passages: Sequence[Passage] | None = None,
+        history: Sequence[Message] = (),
+    ) -> Prompt:
+        """Fill in this order: rules and question, passages best first, then newest history.
+
+        Passages stop at `evidence_tokens`, but the best one always stays while the context
+        has room for it. History keeps whole question-answer pairs.
+        """
+        room = self.model.context_tokens - self.answer_tokens
+        kept = self._fitting_passages(question, passages, room)
+        system, user = render(question, kept)
+        turns: list[Message] = []
+        for start in range(len(history) - 2, -1, -2):
+            longer = [*history[start : start + 2], *turns]
+            if self.model.count_tokens([system, *longer, user]) > room:
+                break
+            turns = longer
+        return Prompt((system, *turns, user), tuple(kept or ()))
+
+    def _fitting_passages(
+        self, question: str, passages: Sequence[Passage] | None, room: int
+    ) -> list[Passage] | None:
+        if passages is None:
+            return None
+        bare = self.model.count_tokens(render(question, []))
+        kept: list[Passage] = []
+        for passage in passages:
+            size = self.model.count_tokens(render(question, [*kept, passage]))
+            if size > room or (kept and size - bare > self.evidence_tokens):
+                break
+            kept.append(passage)
+        return kept
