@@ -1,0 +1,324 @@
+"""Real training runs on a tiny model: they learn, stop, resume, survive kill -9, and serve."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM
+
+from assistant.engines.base import Sampling
+from assistant.manifest import read_manifest
+from assistant.prompts import REFUSAL, render
+from assistant.service import open_model
+from assistant.shelf import Shelf
+from core.errors import Conflict, DatasetError, NotFound, Stopped, WorkspaceError
+from core.home import Home, open_home
+from retrieval.service import Retrieval, open_retrieval
+from tests.fakes import HashingEmbedder
+from tests.integration.tiny_model import write_tiny_model
+from training.__main__ import main
+from training.config import TrainingConfig, preset
+from training.jobs import handle
+from training.prefix_tree import Tokens
+from training.preparation import restricted_warnings
+from training.runs import RunOptions, Runs
+from training.service import check_data, delete_adapter, execute, preview_data, start_run
+from training.trainer import tensors
+
+ROOT = Path(__file__).resolve().parents[2]
+COLOURS = ["red", "blue", "green", "black", "white", "brown", "grey", "pink", "gold", "plum",
+           "teal", "lime"]  # fmt: skip
+
+
+def rows() -> list[dict[str, Any]]:
+    return [
+        {
+            "question": f"What colour is door {number}?",
+            "paraphrases": [f"colour of door {number}", f"door {number}: which colour?"],
+            "answer": f"Door {number} is {colour}.",
+            "short_answers": [colour],
+        }
+        for number, colour in enumerate(COLOURS)
+    ]
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    texts = [json.dumps(row) for row in rows()] + [m.content for m in render("What?", None)]
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny-llama", texts)
+
+
+@pytest.fixture
+def here(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    monkeypatch.setenv("INHOUSE_MODEL", str(model_folder))
+    monkeypatch.setenv("INHOUSE_WORKSPACE", str(tmp_path / "workspace"))
+    opened = open_home()
+    yield opened
+    opened.database.close()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "doors.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows())), "utf-8")
+    return path
+
+
+def small(**changes: Any) -> TrainingConfig:
+    values: dict[str, Any] = {
+        "epochs": 4, "rank": 8, "alpha": 16, "learning_rate": 2e-2, "batch_size": 8,
+        "checkpoint_every": 4, "documents": False, "validation_wordings": 4,
+    }  # fmt: skip
+    return preset("quick", **{**values, **changes})
+
+
+@dataclass
+class Watcher:
+    """A `Progress` that asks to stop once `stop_at` steps are done."""
+
+    stop_at: float = float("inf")
+    done: float = 0.0
+    total: float = 0.0
+    lines: list[str] = field(default_factory=list)
+
+    def update(
+        self, done: float, total: float, note: str = "", seconds_left: float | None = None
+    ) -> None:
+        self.done, self.total = done, total
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+    def stop_requested(self) -> bool:
+        return self.done >= self.stop_at
+
+
+def test_a_run_learns_and_its_adapter_serves(here: Home, data: Path) -> None:
+    run = start_run(here, "doors", small(epochs=12), data, RunOptions())
+    watcher = Watcher()
+    result = execute(here, run.id, watcher)
+    assert set(result) == {
+        "adapter", "path", "seconds", "tokens_per_second", "train_loss", "validation_loss",
+    }  # fmt: skip
+    assert watcher.done == watcher.total > 0
+    points = Runs(here).points(run.id)
+    losses = [point.train_loss for point in points if point.train_loss is not None]
+    checked = [point.validation_loss for point in points if point.validation_loss is not None]
+    assert losses[-1] < losses[0] / 1.5
+    assert checked[-1] < checked[0]
+    assert points[0].step == 0
+    assert points[-1].epoch == pytest.approx(12)
+    assert points[-1].tokens_per_second > 0
+
+    folder = Path(result["path"])
+    assert {path.name for path in folder.iterdir()} >= {
+        "adapter_config.json", "adapter_model.safetensors", "manifest.json",
+    }  # fmt: skip
+    assert json.loads((folder / "adapter_config.json").read_text())[
+        "base_model_name_or_path"
+    ] == "tiny-llama"  # fmt: skip
+    adapter = Shelf(here).get("doors")
+    assert adapter.problem is None
+    assert adapter.manifest is not None
+    assert adapter.manifest.metrics["steps"] == watcher.total
+    assert adapter.manifest.data_sha256 == run.dataset_sha256
+    model = open_model(here)
+    prompt = render("What colour is door 3?", None)
+    sampling = Sampling(max_tokens=24)
+    plain = "".join(model.stream(prompt, adapter=None, sampling=sampling))
+    tuned = "".join(model.stream(prompt, adapter=adapter.ref, sampling=sampling))
+    assert tuned != plain
+    assert tuned.startswith("Door")
+    assert execute(here, run.id, Watcher()) == result
+    assert not list((here.workspace.runs / str(run.id)).glob("checkpoints"))
+
+
+def test_stop_and_resume_make_the_same_steps(here: Home, data: Path) -> None:
+    through = start_run(here, "through", small(), data, RunOptions())
+    whole = Watcher()
+    execute(here, through.id, whole)
+    run = start_run(here, "halves", small(), data, RunOptions())
+    with pytest.raises(Stopped, match=rf"after step 6 of {whole.total:.0f}"):
+        execute(here, run.id, Watcher(stop_at=6))
+    assert "halves" not in {adapter.name for adapter in Shelf(here).list()}
+    second = Watcher()
+    execute(here, run.id, second)
+    assert any("Resumed after step 6" in line for line in second.lines)
+    assert second.total == whole.total
+    left, right = (Runs(here).points(run_id)[-1] for run_id in (through.id, run.id))
+    assert right.step == left.step
+    assert right.validation_loss == pytest.approx(left.validation_loss, rel=0.05)
+    assert sum(line.startswith("Examples over all epochs") for line in second.lines) == 0
+    assert right.learning_rate == pytest.approx(left.learning_rate)
+
+
+def test_kill_nine_is_survived(here: Home, data: Path) -> None:
+    run = start_run(here, "killed", small(epochs=20, checkpoint_every=5), data, RunOptions())
+    code = (
+        "from core.home import open_home; from core.progress import Silent\n"
+        "from training.service import execute\n"
+        f"execute(open_home(), {run.id}, Silent())\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ))
+    folder = here.workspace.runs / str(run.id) / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("checkpoint-*/complete")) and child.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    watcher = Watcher()
+    execute(here, run.id, watcher)
+    assert any(line.startswith("Resumed after step") for line in watcher.lines)
+    steps = [point.step for point in Runs(here).points(run.id)]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == watcher.total
+
+
+def test_training_goes_on_from_an_adapter(here: Home, data: Path) -> None:
+    first = start_run(here, "first", small(epochs=10), data, RunOptions())
+    execute(here, first.id, Watcher())
+    second = start_run(here, "second", small(), data, RunOptions(from_adapter="first"))
+    execute(here, second.id, Watcher())
+    starts = [Runs(here).points(run.id)[0].validation_loss for run in (first, second)]
+    assert starts[0] is not None
+    assert starts[1] is not None
+    assert starts[1] < starts[0] / 1.5
+
+
+@pytest.mark.filterwarnings("error:.*autograd kernel was not registered")
+def test_a_base_in_four_bits_is_trained_too(here: Home, data: Path) -> None:
+    run = start_run(here, "four-bits", small(method="qlora", epochs=2), data, RunOptions())
+    result = execute(here, run.id, Watcher())
+    checked = [point.validation_loss for point in Runs(here).points(run.id)]
+    assert checked[0] is not None
+    assert result["validation_loss"] < checked[0]
+    assert read_manifest(Path(result["path"])).method == "qlora"
+
+
+def test_what_is_refused_before_training(here: Home, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        start_run(here, "x", small(), data, RunOptions(from_adapter="nowhere"))
+    with pytest.raises(DatasetError, match="held-out question"):
+        start_run(here, "x", small(), data, RunOptions(question_sets=(str(data),)))
+    one = tmp_path / "one.jsonl"
+    one.write_text(json.dumps(rows()[0]), "utf-8")
+    with pytest.raises(DatasetError, match="1 usable fact"):
+        start_run(here, "x", small(), one, RunOptions())
+    assert Runs(here).list() == []
+
+
+def test_preview_shows_what_is_read_and_what_is_learned(here: Home, data: Path) -> None:
+    dataset = check_data(here, data, small())
+    shown = preview_data(here, None, dataset, small(), count=6)
+    assert len(shown) == 6
+    assert len({example.kind for example in shown}) == 2
+    for example in shown:
+        assert example.prompt.startswith("<|im_start|>system\n")
+        assert example.prompt.endswith("<|im_start|>assistant\n")
+        assert example.answer.endswith("<|im_end|>")
+
+
+def with_documents(home: Home, folder: Path, groups: frozenset[str] = frozenset()) -> Retrieval:
+    folder.mkdir()
+    for number, colour in enumerate(COLOURS):
+        text = f"# Door {number}\n\nThe paint of door {number} is {colour} since spring.\n"
+        (folder / f"door-{number}.md").write_text(text, "utf-8")
+    retrieval = open_retrieval(home, HashingEmbedder())
+    retrieval.ingestor.ingest([folder], groups=groups, progress=Watcher())
+    return retrieval
+
+
+def test_documents_are_shown_around_the_answer(here: Home, data: Path, tmp_path: Path) -> None:
+    retrieval = with_documents(here, tmp_path / "doors")
+    config = small(documents=True, passage_rounds=4, absent_share=0.3)
+    shown = preview_data(here, retrieval, check_data(here, data, config), config, count=40)
+    answers = [example.answer for example in shown if "[1] Door" in example.prompt]
+    assert any("]<|im_end|>" in answer for answer in answers)
+    assert f"{REFUSAL}<|im_end|>" in answers
+
+
+def test_restricted_documents_are_told_and_not_shown(
+    here: Home, data: Path, tmp_path: Path
+) -> None:
+    retrieval = with_documents(here, tmp_path / "doors", frozenset({"painters"}))
+    data.write_text(
+        "\n".join(json.dumps({**row, "evidence_file": "door-1.md"}) for row in rows()), "utf-8"
+    )
+    config = small(documents=True)
+    dataset = check_data(here, data, config)
+    warnings = restricted_warnings(dataset, retrieval)
+    assert len(warnings) == len(COLOURS)
+    assert "painters only" in warnings[0]
+    shown = preview_data(here, retrieval, dataset, config, count=40)
+    assert not any("The paint of" in example.prompt for example in shown)
+
+
+def test_a_full_disk_is_told_and_the_job_goes_on_later(here: Home, data: Path) -> None:
+    class Full(Watcher):
+        def update(self, done: float, total: float, *rest: Any, **named: Any) -> None:
+            if done == 6:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = start_run(here, "full", small(), data, RunOptions())
+    with pytest.raises(WorkspaceError, match="is full"):
+        execute(here, run.id, Full())
+    watcher = Watcher()
+    assert handle(here, {"run_id": run.id}, watcher)["adapter"] == "full"
+    assert any("Resumed after step 4" in line for line in watcher.lines)
+
+
+def test_command(here: Home, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--dataset", str(data), "--name", "cli", "--preset", "quick", "--json"]
+    assert main(["run", *flags, "--epochs", "2", "--set", "rank=4", "--documents", "no"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["adapter"] == "cli"
+    assert read_manifest(Path(result["path"])).config["rank"] == 4
+    assert main(["run", *flags]) == Conflict.exit_code
+    assert "There is an adapter 'cli' already" in capsys.readouterr().err
+    assert main(["list", "--json"]) == 0
+    assert [a["name"] for a in json.loads(capsys.readouterr().out)["adapters"]] == ["cli"]
+    assert main(["delete", "cli", "--json"]) == 0
+    capsys.readouterr()
+    assert main(["delete", "cli"]) == NotFound.exit_code
+    assert main(["run", "--resume", "--name", "cli"]) == NotFound.exit_code
+    assert main(["run", "--name", "x"]) == 2
+    assert Shelf(here).list() == []
+    with pytest.raises(NotFound):
+        delete_adapter(here, "cli")
+
+
+def test_a_tree_gives_the_loss_and_gradient_of_a_padded_batch(model_folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(str(model_folder), dtype=torch.float32)
+    examples = (
+        Tokens((5, 6, 7, 8, 9), 3), Tokens((5, 6, 7, 8, 4, 3), 4), Tokens((5, 9, 2), 1),
+    )  # fmt: skip
+    tree = tensors(examples)
+    logits = model(
+        input_ids=tree["ids"], position_ids=tree["positions"], attention_mask=tree["visible"]
+    ).logits[0]
+    merged = cross_entropy(logits[tree["sources"]], tree["targets"], reduction="sum")
+    merged.backward()  # type: ignore[no-untyped-call]
+    weight = model.model.layers[0].mlp.up_proj.weight
+    gradient = weight.grad.clone()
+    weight.grad = None
+    apart = torch.zeros(())
+    for example in examples:
+        ids = torch.tensor([example.ids])
+        start = example.answer_start
+        logits = model(input_ids=ids).logits[0, start - 1 : -1]
+        apart = apart + cross_entropy(logits, ids[0, start:], reduction="sum")
+    apart.backward()  # type: ignore[no-untyped-call]
+    assert merged.item() == pytest.approx(apart.item(), rel=1e-4)
+    assert torch.allclose(gradient, weight.grad, atol=1e-4)

@@ -1,0 +1,1 @@
+"""Datasets become adapters, in the prompt that employees will meet."""

@@ -1,0 +1,138 @@
+"""Starts, follows and deletes training runs, for pages, commands and jobs alike."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+from assistant.manifest import Manifest, read_manifest
+from assistant.shelf import Shelf, check_name
+from core.errors import Conflict, NotFound
+from core.home import Home
+from core.progress import Progress
+from retrieval.service import Retrieval, open_retrieval
+from training.config import TrainingConfig
+from training.dataset import Dataset, load_dataset
+from training.preparation import (
+    Rendered,
+    check_agreed,
+    checks_for,
+    dataset_of,
+    passages_for,
+    preview,
+)
+from training.runs import Run, RunOptions, Runs
+
+
+def check_data(home: Home, path: Path, config: TrainingConfig) -> Dataset:
+    """Look at a data file for the page: facts, problems, summary. Loads no model.
+
+    Raises:
+        DatasetError: the file as a whole cannot be used.
+    """
+    return load_dataset(path, checks_for(home.settings, config))
+
+
+def preview_data(
+    home: Home,
+    retrieval: Retrieval | None,
+    dataset: Dataset,
+    config: TrainingConfig,
+    count: int = 5,
+) -> list[Rendered]:
+    """Return examples as the model will see them. Loads the tokenizer, not the weights.
+
+    Raises:
+        EngineError: the model of the settings is not there.
+    """
+    from assistant.engines.source import locate_model
+    from training.tokenizer import ChatTokenizer
+
+    tokenizer = ChatTokenizer(locate_model(home.settings, home.workspace))
+    library = passages_for(home, retrieval, config, tokenizer)
+    return preview(dataset, config, tokenizer, library, count)
+
+
+def start_run(
+    home: Home,
+    name: str,
+    config: TrainingConfig,
+    dataset: Path,
+    options: RunOptions,
+    account_id: int | None = None,
+) -> Run:
+    """Check everything that can be checked now, and store the run.
+
+    Raises:
+        InvalidInput: a name or data that cannot be used.
+        Conflict: an adapter of that name exists, or a run of that name is not finished.
+        NotFound: the adapter to train on from.
+    """
+    check_name(name)
+    shelf, runs = Shelf(home), Runs(home)
+    if name in {adapter.name for adapter in shelf.list()}:
+        raise Conflict(
+            f"There is an adapter '{name}' already. Choose another name, or delete it first."
+        )
+    if options.from_adapter is not None:
+        shelf.get(options.from_adapter)
+    check_agreed(load_dataset(dataset, checks_for(home.settings, config)), options)
+    return runs.get(runs.create(name, config, dataset, options, account_id))
+
+
+def execute(home: Home, run_id: int, progress: Progress) -> dict[str, Any]:
+    """Train a stored run to its end, from its last checkpoint if there is one.
+
+    Returns:
+        adapter, path, seconds, tokens_per_second, train_loss, validation_loss.
+
+    Raises:
+        Stopped: somebody asked; a checkpoint is kept.
+        InhouseError: with the remedy.
+    """
+    run = Runs(home).get(run_id)
+    if run.finished_at is not None:
+        return result_of(home, read_manifest(Shelf(home).get(run.name).ref.path))
+    dataset = dataset_of(home, run)
+    retrieval = open_retrieval(home) if run.config.documents else None
+    _quieten()
+    # Here, not above: torch and TRL take seconds to import.
+    from training.trainer import train
+
+    return result_of(home, train(home, retrieval, run_id, run.config, dataset, progress))
+
+
+def _quieten() -> None:
+    """Keep the libraries' notes to developers off people's terminals."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"peft\.")
+    for name in ("bitsandbytes", "transformers", "trl", "peft"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def result_of(home: Home, manifest: Manifest) -> dict[str, Any]:
+    """What the command and the job report about a finished run."""
+    names = ("seconds", "tokens_per_second", "train_loss", "validation_loss")
+    return {
+        "adapter": manifest.name,
+        "path": str(home.workspace.adapters / manifest.name),
+        **{name: manifest.metrics.get(name) for name in names},
+    }
+
+
+def delete_adapter(home: Home, name: str) -> dict[str, Any]:
+    """Delete an adapter and the runs that made it or were to make it.
+
+    Raises:
+        NotFound: neither an adapter nor a run has that name.
+    """
+    shelf, runs = Shelf(home), Runs(home)
+    made = [run.id for run in runs.list(limit=100_000) if run.name == name]
+    on_shelf = name in {adapter.name for adapter in shelf.list()}
+    if on_shelf:
+        shelf.delete(name)
+    elif not made:
+        raise NotFound(f"There is no adapter or run '{name}'. `list` shows them.")
+    for run_id in made:
+        runs.delete(run_id)
+    return {"deleted": name, "adapter": on_shelf, "runs": made}
