@@ -1,0 +1,1 @@
+"""Every mode scored on the same held-out questions, with paired statistics."""

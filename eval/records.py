@@ -1,0 +1,158 @@
+"""Answers and scores of evaluations in the database."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from assistant.modes import Answer
+from core.database import Database, now
+from eval.questions import HeldOutQuestion
+from eval.tables import ScoreRow, StoredAnswerRow
+
+CHUNK = 400
+"""Values in one IN (...): SQLite takes a limited number."""
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """What a configuration said to a question, or why it said nothing."""
+
+    id: int
+    answer: dict[str, Any] | None
+    error: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class EvaluatedRow:
+    """One question, one arm: the answer beside its sources, measures and cause."""
+
+    ordinal: int
+    """Place of the question in the evaluation, from 0."""
+    question: HeldOutQuestion
+    arm: str
+    answer: dict[str, Any] | None
+    """text, cited, cut_off, passages [{chunk_id, document_id, document, title, location, text,
+    score}], timing {...}, provenance {...}, mean_logprob; None for a failed row."""
+    error: str
+    scores: dict[str, Any]
+    """By measure; also `relevant` (one flag a passage) and `unsupported_claims`."""
+    diagnosis: str
+
+
+def answer_as_json(answer: Answer) -> dict[str, Any]:
+    """An answer as it is stored."""
+    return {
+        "text": answer.text,
+        "cited": list(answer.cited),
+        "cut_off": answer.cut_off,
+        "passages": [dict(passage.__dict__) for passage in answer.passages],
+        "timing": dict(answer.timing.__dict__),
+        "provenance": dict(answer.provenance),
+        "mean_logprob": answer.provenance.get("mean_logprob"),
+    }
+
+
+class Records:
+    """Reads and writes answers and scores."""
+
+    def __init__(self, database: Database) -> None:
+        """`database` is migrated."""
+        self._database = database
+
+    def answers(self, configuration: str, hashes: Sequence[str]) -> dict[str, StoredAnswer]:
+        """The stored answers of one configuration, by question hash."""
+        found: dict[str, StoredAnswer] = {}
+        with self._database.session() as session:
+            for part in _parts(list(dict.fromkeys(hashes))):
+                rows = session.scalars(
+                    sa.select(StoredAnswerRow)
+                    .filter_by(configuration=configuration)
+                    .where(StoredAnswerRow.question_hash.in_(part))
+                )
+                for row in rows:
+                    found[row.question_hash] = StoredAnswer(
+                        row.id, row.answer, row.error, row.created_at
+                    )
+        return found
+
+    def save(self, configuration: str, results: dict[str, Answer | str]) -> None:
+        """Commit a batch: answers, or the message of what failed, by question hash.
+
+        An answer that another process stored first is kept; a failed one is replaced.
+        """
+        try:
+            self._save(configuration, results)
+        except IntegrityError:
+            # Another evaluation of this configuration committed between our look and our write;
+            # under greedy decoding it wrote the same answers.
+            self._save(configuration, results)
+
+    def _save(self, configuration: str, results: dict[str, Answer | str]) -> None:
+        with self._database.session() as session:
+            query = sa.select(StoredAnswerRow).filter_by(configuration=configuration)
+            rows = session.scalars(query.where(StoredAnswerRow.question_hash.in_(list(results))))
+            present = {row.question_hash: row for row in rows}
+            for question_hash, result in results.items():
+                row = present.get(question_hash)
+                if row is not None and not row.error:
+                    continue
+                row = row or StoredAnswerRow(
+                    configuration=configuration, question_hash=question_hash
+                )
+                row.answer = answer_as_json(result) if isinstance(result, Answer) else None
+                row.error = result if isinstance(result, str) else ""
+                row.created_at = now()
+                session.add(row)
+
+    def save_scores(self, evaluation_id: int, rows: Sequence[dict[str, Any]]) -> None:
+        """Replace all scores of an evaluation.
+
+        Args:
+            evaluation_id: whose scores.
+            rows: arm, ordinal, answer_id, scores, diagnosis of each.
+        """
+        with self._database.session() as session:
+            session.execute(sa.delete(ScoreRow).filter_by(evaluation_id=evaluation_id))
+            session.add_all(ScoreRow(evaluation_id=evaluation_id, **row) for row in rows)
+
+    def rows(self, evaluation_id: int, questions: Sequence[HeldOutQuestion]) -> list[EvaluatedRow]:
+        """All scored rows of an evaluation, by question, then in the order they were scored."""
+        with self._database.session() as session:
+            return list(_joined(session, evaluation_id, questions))
+
+    def delete(self, evaluation_id: int) -> None:
+        """Delete an evaluation's scores; answers stay, they may serve another evaluation."""
+        with self._database.session() as session:
+            session.execute(sa.delete(ScoreRow).filter_by(evaluation_id=evaluation_id))
+
+
+def _joined(
+    session: Session, evaluation_id: int, questions: Sequence[HeldOutQuestion]
+) -> Iterator[EvaluatedRow]:
+    query = (
+        sa.select(ScoreRow, StoredAnswerRow)
+        .join(StoredAnswerRow, StoredAnswerRow.id == ScoreRow.answer_id)
+        .where(ScoreRow.evaluation_id == evaluation_id)
+        .order_by(ScoreRow.ordinal, ScoreRow.id)
+    )
+    for scored, answered in session.execute(query):
+        yield EvaluatedRow(
+            ordinal=scored.ordinal,
+            question=questions[scored.ordinal],
+            arm=scored.arm,
+            answer=answered.answer,
+            error=answered.error,
+            scores=scored.scores,
+            diagnosis=scored.diagnosis,
+        )
+
+
+def _parts(hashes: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(hashes), CHUNK):
+        yield hashes[start : start + CHUNK]

@@ -1,0 +1,100 @@
+"""Tables of this package: question sets, evaluations, answers, scores, the gate's history."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.database import Base, UtcDateTime
+
+
+class QuestionSetRow(Base):
+    """A named set in one version; its questions are one JSON list, read and written whole."""
+
+    __tablename__ = "eval_question_sets"
+    __table_args__ = (sa.UniqueConstraint("name", "version", name="uq_eval_question_sets_name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    version: Mapped[str] = mapped_column(sa.String(64))
+    questions: Mapped[list[dict[str, Any]]] = mapped_column(sa.JSON)
+    warnings: Mapped[list[str]] = mapped_column(sa.JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class EvaluationRow(Base):
+    """One scoring of modes on questions. Holds its own copy of the questions."""
+
+    __tablename__ = "eval_evaluations"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    title: Mapped[str] = mapped_column(sa.String(200))
+    state: Mapped[str] = mapped_column(sa.String(20))
+    plan: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    questions: Mapped[list[dict[str, Any]]] = mapped_column(sa.JSON)
+    question_sets: Mapped[list[dict[str, Any]]] = mapped_column(sa.JSON)
+    arms: Mapped[list[dict[str, Any]]] = mapped_column(sa.JSON)
+    summary: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON)
+    warnings: Mapped[list[str]] = mapped_column(sa.JSON)
+    error: Mapped[str] = mapped_column(sa.Text)
+    account_id: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class StoredAnswerRow(Base):
+    """What one configuration answered to one question; shared by evaluations, never rewritten.
+
+    Only a failed row is tried again, by a later evaluation.
+    """
+
+    __tablename__ = "eval_answers"
+    __table_args__ = (
+        sa.UniqueConstraint("configuration", "question_hash", name="uq_eval_answers_configuration"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    configuration: Mapped[str] = mapped_column(sa.String(64))
+    question_hash: Mapped[str] = mapped_column(sa.String(64))
+    answer: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON)
+    error: Mapped[str] = mapped_column(sa.Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ScoreRow(Base):
+    """The measures of one answer in one evaluation; derived, rewritten by re-scoring."""
+
+    __tablename__ = "eval_scores"
+    __table_args__ = (
+        sa.UniqueConstraint("evaluation_id", "arm", "ordinal", name="uq_eval_scores_row"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    evaluation_id: Mapped[int] = mapped_column(
+        sa.ForeignKey(
+            "eval_evaluations.id", name="fk_eval_scores_evaluation_id", ondelete="CASCADE"
+        )
+    )
+    arm: Mapped[str] = mapped_column(sa.String(200))
+    ordinal: Mapped[int]
+    answer_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("eval_answers.id", name="fk_eval_scores_answer_id")
+    )
+    scores: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    diagnosis: Mapped[str] = mapped_column(sa.String(40))
+
+
+class GateRow(Base):
+    """One decision of the gate: who asked, what was found, and why it was overridden."""
+
+    __tablename__ = "eval_gate_decisions"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    adapter: Mapped[str] = mapped_column(sa.String(200))
+    allowed: Mapped[bool]
+    overridden: Mapped[bool]
+    findings: Mapped[list[str]] = mapped_column(sa.JSON)
+    reason: Mapped[str] = mapped_column(sa.Text)
+    account_id: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
