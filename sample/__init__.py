@@ -1,0 +1,1 @@
+"""The demonstration company: Asdfg Financial, which does not exist."""
