@@ -1,0 +1,370 @@
+"""The served application over real HTTP: who may do what, what is stored, what is refused."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from assistant.answering import Assistant
+from assistant.shelf import Shelf
+from core.home import open_home
+from core.permissions import OPERATOR, Role, require_admin
+from retrieval.service import open_retrieval
+from tests.fakes import HashingEmbedder, ScriptedModel
+from ui.environment import prepare_environment
+from ui.gate import SMALL_BODY
+
+PASSWORD = "forty-two open doors"
+NAMES = {"boss": Role.ADMIN, "anna": Role.EMPLOYEE, "lena": Role.EMPLOYEE}
+
+
+@dataclass
+class Served:
+    """A running application and its services."""
+
+    url: str
+    services: Any
+    pages: Any
+    tokens: dict[str, str]
+    documents: dict[str, int]
+
+    def client(self, name: str | None) -> httpx.Client:
+        cookies = {"inhouse_session": self.tokens[name]} if name else {}
+        return httpx.Client(base_url=self.url, cookies=cookies, timeout=30)
+
+
+def reply(text: str, adapter: Any) -> str:
+    return "Ten days a year [1]. <img src=x onerror=alert(1)>" if "[1]" in text else "I don't know."
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    home = open_home(workspace=folder / "workspace", port=1)
+    prepare_environment(home.workspace.uploads, allow_downloads=False)
+    # These import Gradio, which reads its environment while it is imported.
+    from ui.server import create_app
+    from ui.services import open_services
+
+    retrieval = open_retrieval(home, HashingEmbedder())
+    assistant = Assistant(ScriptedModel(reply), retrieval.retriever, Shelf(home), home.settings)
+    services = open_services(home, retrieval, assistant)
+    for name, role in NAMES.items():
+        services.accounts.create(name, PASSWORD, role, {"legal"} if name == "lena" else set())
+    app = create_app(services)
+    with running(app) as url:
+        tokens = {name: services.accounts.sign_in(name, PASSWORD, "test") for name in NAMES}
+        documents = ingest(folder, services)
+        yield Served(url, services, gradio_pages(app), tokens, documents)
+
+
+def ingest(folder: Path, services: Any) -> dict[str, int]:
+    for name, text, groups in [
+        ("leave.md", "# Leave\n\nSick leave is ten days a year.\n", []),
+        ("merger.md", "# Merger\n\nThe merger with Zebra is secret.\n", ["legal"]),
+    ]:
+        (folder / name).write_text(text)
+        services.retrieval.ingestor.ingest([folder / name], groups=groups)
+    found = services.retrieval.library.documents(OPERATOR)
+    return {document.path: document.id for document in found}
+
+
+class running:  # noqa: N801 - reads as a word in `with`
+    """Serves an application in a thread on a free port."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        deadline = time.monotonic() + 60
+        while not self._server.started and time.monotonic() < deadline:
+            time.sleep(0.05)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(30)
+
+
+def gradio_pages(app: FastAPI) -> Any:
+    mounted: list[Any] = [getattr(route, "app", None) for route in app.routes]
+    return next(one.get_blocks() for one in mounted if hasattr(one, "get_blocks"))
+
+
+def fire(client: httpx.Client, fn_index: int, data: list[Any]) -> dict[str, Any]:
+    """Call a page event by its number, as any program can; return its last message."""
+    body = {
+        "data": data,
+        "fn_index": fn_index,
+        "session_hash": f"s{fn_index}-{time.monotonic_ns()}",
+    }
+    joined = client.post("/gradio_api/queue/join", json=body)
+    if joined.status_code != 200:
+        return {"success": False, "status": joined.status_code, "text": joined.text}
+    url = f"/gradio_api/queue/data?session_hash={body['session_hash']}"
+    with client.stream("GET", url) as stream:
+        for line in stream.iter_lines():
+            message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+            if message.get("msg") in ("process_completed", "unexpected_error", "close_stream"):
+                return {**message, "text": line}
+    return {"success": False, "text": "nothing came"}
+
+
+def handlers(pages: Any) -> list[tuple[int, Any, list[Any]]]:
+    """Number, function and empty inputs of every event."""
+    return [
+        (
+            number,
+            fn.fn,
+            [[] if one.get_block_name() == "checkboxgroup" else None for one in fn.inputs],
+        )
+        for number, fn in pages.fns.items()
+        if fn.fn is not None
+    ]
+
+
+def test_every_page_event_is_behind_the_guard_and_private(served: Served) -> None:
+    found = handlers(served.pages)
+    assert len(found) > 40
+    for number, handler, _ in found:
+        assert hasattr(handler, "needs"), (number, handler.__qualname__)
+        assert served.pages.fns[number].api_visibility == "private"
+
+
+def test_an_employee_who_calls_admin_events_by_number_is_refused_each_one(served: Served) -> None:
+    before = len(served.services.audit.entries(1000))
+    admin = [(n, empty) for n, fn, empty in handlers(served.pages) if fn.needs is require_admin]
+    assert len(admin) > 30
+    with served.client("anna") as client:
+        for number, empty in admin:
+            result = fire(client, number, empty)
+            assert result.get("success") is False, number
+            assert "needs an admin" in result["text"], (number, result["text"])
+    assert len(served.services.audit.entries(1000)) == before
+
+
+def test_nobody_calls_events_without_signing_in(served: Served) -> None:
+    with served.client(None) as client:
+        for number, _, empty in handlers(served.pages):
+            assert fire(client, number, empty).get("status") == 401
+
+
+def test_an_ended_session_closes_pages_and_events(served: Served) -> None:
+    token = served.services.accounts.sign_in("anna", PASSWORD, "test")
+    with httpx.Client(base_url=served.url, cookies={"inhouse_session": token}) as client:
+        assert client.get("/").status_code == 200
+        served.services.accounts.sign_out(token)
+        assert client.get("/").status_code == 303
+        assert client.get("/config").status_code == 401
+
+
+def test_admin_pages_send_employees_away_and_are_not_in_their_bar(served: Served) -> None:
+    with served.client("anna") as client:
+        assert client.get("/training").headers["location"] == "/"
+        assert client.get("/people").headers["location"] == "/"
+        page = client.get("/").text
+    bar = page[page.index("<header") : page.index("</header>")]
+    assert "/documents" in bar
+    assert "/training" not in bar
+    assert "/people" not in bar
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/info", "/gradio_api/openapi.json", "/gradio_api/file=/etc/passwd",
+        "/gradio_api/proxy=http://example.org", "/gradio_api/runs", "/monitoring", "/docs",
+        "/openapi.json", "/gradio_api/call/x", "/gradio_api/component_server", "/robots.txt",
+    ],
+)  # fmt: skip
+def test_what_gradio_offers_besides_its_pages_is_closed(served: Served, path: str) -> None:
+    with served.client("boss") as client:
+        assert client.get(path).status_code in (404, 405), path
+
+
+def test_an_employee_may_not_upload(served: Served) -> None:
+    with served.client("anna") as client:
+        response = client.post("/gradio_api/upload", files={"files": ("a.md", b"x")})
+        assert response.status_code == 403
+        response = client.post("/api/documents", files={"files": ("a.md", b"x")})
+        assert response.status_code == 403
+        assert "needs an admin" in response.json()["error"]
+
+
+def test_changes_from_another_site_are_refused(served: Served) -> None:
+    with served.client("boss") as client:
+        body = {"question": "Hello?", "mode": "base"}
+        foreign = client.post("/api/ask", json=body, headers={"origin": "http://evil.example"})
+        assert foreign.status_code == 403
+        assert client.post("/api/ask", json=body, headers={"origin": served.url}).is_success
+
+
+def test_every_answer_carries_the_security_headers(served: Served) -> None:
+    with served.client("boss") as client:
+        for path in ("/", "/sign-in", "/api/health", "/nothing", "/look/inhouse.css"):
+            headers = client.get(path).headers
+            policy = headers["content-security-policy"]
+            scripts = policy.split("script-src")[1].split(";")[0]
+            assert "unsafe" not in scripts
+            assert "http" not in policy
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["x-frame-options"] == "DENY"
+
+
+def test_the_session_cookie_is_closed_to_scripts_and_other_sites(served: Served) -> None:
+    with httpx.Client(base_url=served.url) as client:
+        form = {"name": "anna", "password": PASSWORD, "target": "//evil.example"}
+        response = client.post("/sign-in", data=form)
+        cookie = response.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert response.headers["location"] == "/"
+        wrong = client.post("/sign-in", data={"name": "anna", "password": "no"})
+        assert wrong.status_code == 401
+        assert "wrong" in wrong.text
+
+
+def test_a_first_password_opens_nothing_but_the_page_to_change_it(served: Served) -> None:
+    made = served.services.accounts.create("newbie", PASSWORD, Role.EMPLOYEE)
+    served.services.accounts.set_password(made.id, PASSWORD + "!")
+    token = served.services.accounts.sign_in("newbie", PASSWORD + "!", "test")
+    with httpx.Client(base_url=served.url, cookies={"inhouse_session": token}) as client:
+        assert client.get("/").headers["location"] == "/password"
+        assert client.get("/api/documents").status_code == 401
+        different = {"old": PASSWORD + "!", "new": "a b c d e f g h", "again": "another"}
+        assert "differ" in client.post("/password", data=different).text
+        good = {"old": PASSWORD + "!", "new": "my own long words", "again": "my own long words"}
+        assert client.post("/password", data=good).status_code == 303
+        assert client.get("/").status_code == 200
+
+
+def test_an_answer_over_the_api_has_the_shape_of_the_command_line(served: Served) -> None:
+    with served.client("anna") as client:
+        answer = client.post("/api/ask", json={"question": "sick leave days", "mode": "rag"}).json()
+    assert answer["cited"] == [1]
+    assert answer["mode"] == "rag"
+    assert set(answer["passages"][0]) == {"document", "location", "score", "text"}
+    assert set(answer["timing"]) == {
+        "search_s", "first_token_s", "total_s", "prompt_tokens", "answer_tokens",
+    }  # fmt: skip
+
+
+def test_an_answer_streams_as_events_and_is_stored(served: Served) -> None:
+    body = {"question": "sick leave days", "mode": "rag", "stream": True}
+    with served.client("anna") as client, client.stream("POST", "/api/ask", json=body) as stream:
+        names = [line[7:] for line in stream.iter_lines() if line.startswith("event: ")]
+    assert names[0] == "passages"
+    assert names[-1] == "finished"
+    anna = served.services.accounts.by_token(served.tokens["anna"])
+    newest = served.services.conversations.list(anna)[0]
+    thread = served.services.conversations.get(newest.id, anna)
+    assert thread.turns[0].question == "sick leave days"
+
+
+def test_documents_of_other_groups_are_not_there(served: Served) -> None:
+    secret = served.documents["merger.md"]
+    with served.client("anna") as client:
+        listed = client.get("/api/documents").json()
+        assert [one["document"] for one in listed["documents"]] == ["leave.md"]
+        for path in (f"/document/{secret}", f"/original/{secret}", f"/source/1?document={secret}"):
+            response = client.get(path)
+            assert response.status_code == 404, path
+            assert "Zebra" not in response.text
+        answer = client.post("/api/ask", json={"question": "secret merger Zebra", "mode": "rag"})
+        assert "Zebra is secret" not in answer.text
+    with served.client("lena") as client:
+        assert "Zebra" in client.get(f"/document/{secret}").text
+
+
+def test_the_source_page_marks_the_passage_and_the_original_is_a_download(served: Served) -> None:
+    document = served.documents["leave.md"]
+    with served.client("anna") as client:
+        answer = client.post("/api/ask", json={"question": "sick leave days", "mode": "rag"}).json()
+        anna = served.services.accounts.by_token(served.tokens["anna"])
+        thread = served.services.conversations.get(answer["conversation_id"], anna)
+        chunk = thread.turns[0].answers[0].answer.passages[0].chunk_id
+        page = client.get(f"/source/{chunk}?document={document}").text
+        assert '<mark id="passage"' in page
+        assert "changed after" in client.get(f"/source/999999?document={document}").text
+        original = client.get(f"/original/{document}")
+        assert original.headers["content-disposition"].startswith("attachment")
+
+
+def test_somebody_elses_conversation_is_not_there(served: Served) -> None:
+    with served.client("anna") as client:
+        made = client.post("/api/ask", json={"question": "Mine?", "mode": "base"}).json()
+    with served.client("boss") as client:
+        body = {"question": "And?", "mode": "base", "conversation_id": made["conversation_id"]}
+        assert client.post("/api/ask", json=body).status_code == 404
+        rating = {"answer_id": made["answer_id"], "value": 1}
+        assert client.post("/api/feedback", json=rating).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"question": "", "mode": "base"}, "empty"),
+        ({"question": "x" * 100_000, "mode": "base"}, "100,000"),
+        ({"question": "Who?", "mode": "tuned"}, "adapter"),
+        ({"question": "Who?", "mode": "tuned", "adapter": "nobody"}, "nobody"),
+        ({"question": "Who?", "mode": "psychic"}, "mode"),
+        ({"question": "Who?", "extra": 1}, "extra"),
+        ({}, "question"),
+    ],
+)
+def test_bad_questions_get_a_message(served: Served, body: dict[str, Any], says: str) -> None:
+    with served.client("anna") as client:
+        response = client.post("/api/ask", json=body)
+    assert 400 <= response.status_code < 500
+    assert says in response.json()["error"]
+
+
+def test_a_huge_request_is_refused_unread(served: Served) -> None:
+    with served.client("anna") as client:
+        assert client.post("/api/ask", content=b"x" * (SMALL_BODY + 1)).status_code == 413
+
+        def endless() -> Iterator[bytes]:
+            for _ in range(SMALL_BODY // 65_536 + 2):
+                yield b"x" * 65_536
+
+        assert client.post("/api/ask", content=endless()).status_code == 413
+
+
+def test_uploads_over_the_api_become_a_job_and_names_stay_inside(served: Served) -> None:
+    with served.client("boss") as client:
+        files = [("files", ("../../evil.md", b"# Evil\n\nText.")), ("files", ("evil.md", b"# B"))]
+        job = client.post("/api/documents", files=files, data={"groups": "legal"}).json()["job"]
+        found = served.services.jobs.get(job)
+        folder = Path(found.payload["paths"][0])
+        assert sorted(path.name for path in folder.iterdir()) == ["evil (2).md", "evil.md"]
+        assert folder.is_relative_to(served.services.home.workspace.uploads)
+        assert found.payload["groups"] == ["legal"]
+        assert client.get(f"/api/jobs/{job}").json()["kind"] == "ingest"
+    with served.client("anna") as client:
+        assert client.get(f"/api/jobs/{job}").status_code == 404
+
+
+def test_a_fault_shows_a_number_and_no_trace(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(served.services.retrieval.library, "count", broken)
+    with served.client("anna") as client:
+        response = client.get("/api/documents")
+    assert response.status_code == 500
+    assert "Internal error" in response.json()["error"]
+    assert "secret detail" not in response.text
+    assert "secret detail" in (served.services.home.workspace.logs / "app.log").read_text()

@@ -1,0 +1,154 @@
+"""Pure translations: answers, sources, documents, targets of redirects, requests' origin."""
+
+from pathlib import Path
+
+import pytest
+from starlette.datastructures import Headers
+
+from assistant.modes import Answer, AnswerMode, Timing
+from core.errors import InvalidInput
+from retrieval.library import Chunk
+from retrieval.passages import Passage
+from training.config import TrainingConfig, preset
+from ui.chat_view import COMPARE, modes_of, snippet, turn_html, view_of_answer, view_of_part
+from ui.gate import content_policy, is_open, same_origin, token_of
+from ui.parts import groups_of
+from ui.shell import dress
+from ui.sign_in import local
+from ui.sources import overlap, paragraphs
+from ui.training import FIELDS, config_of, suggested_name
+from ui.turns import Part, Stage
+
+
+def passage(number: int) -> Passage:
+    return Passage(number, 9, "a/leave.md", "Leave", "Leave > Sick", f"text {number}", 0.5)
+
+
+def answer(text: str = "Ten days [2].", cited: tuple[int, ...] = (2,)) -> Answer:
+    return Answer(
+        text, AnswerMode.RAG, (passage(1), passage(2)), cited, None,
+        {"model": "tiny", "index_version": "abc", "sampling": {"temperature": 0, "max_tokens": 9}},
+        Timing(0.1, 0.4, 2.0, 300, 12),
+    )  # fmt: skip
+
+
+def test_cited_sources_come_first_with_their_own_numbers() -> None:
+    view = view_of_answer(answer(), 5)
+    assert [card.number for card in view.cited] == [2]
+    assert [card.number for card in view.uncited] == [1]
+    assert view.cited[0].href == "/source/2?document=9#passage"
+    assert view.cited[0].location == "Sick"
+
+
+def test_how_an_answer_was_made_names_only_what_is_known() -> None:
+    rows = dict(view_of_answer(answer(), 5).provenance)
+    assert rows["Model"] == "tiny"
+    assert rows["Decoding"] == "greedy, at most 9 tokens"
+    assert "Adapter" not in rows
+
+
+def test_an_answer_under_way_shows_its_stage_and_no_rating() -> None:
+    html = turn_html("Why?", [view_of_part(Part(AnswerMode.RAG, Stage.SEARCHING))])
+    assert "searching" in html
+    assert "data-rate" not in html
+
+
+def test_comparing_asks_in_all_modes() -> None:
+    assert modes_of(COMPARE) == list(AnswerMode)
+    assert modes_of("tuned") == [AnswerMode.TUNED]
+
+
+def test_snippets_end_between_words() -> None:
+    assert snippet("word " * 100).endswith("word …")
+
+
+def test_overlapping_chunks_are_read_once_and_the_marked_one_is_whole() -> None:
+    chunks = [
+        Chunk(1, 0, "A", "one two three"),
+        Chunk(2, 1, "A", "three four five"),
+        Chunk(3, 2, "B", "five six"),
+    ]
+    parts = paragraphs(chunks, marked=2)
+    assert [part.text for part in parts] == ["one two ", "three four five", " six"]
+    assert [part.marked for part in parts] == [False, True, False]
+    assert [part.location for part in parts] == ["A", "", "B"]
+
+
+def test_overlap_is_the_longest() -> None:
+    assert overlap("abab", "abab cd") == 4
+    assert overlap("abc", "xyz") == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "goes"),
+    [
+        ("/source/3?document=1", "/source/3?document=1"),
+        ("//evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("/a\r\nSet-Cookie: x", "/"),
+        ("", "/"),
+    ],
+)
+def test_signing_in_leads_nowhere_else(target: str, goes: str) -> None:
+    assert local(target) == goes
+
+
+@pytest.mark.parametrize(
+    ("headers", "ours"),
+    [
+        ({"host": "a:1", "origin": "http://a:1"}, True),
+        ({"host": "a:1", "origin": "http://b:1"}, False),
+        ({"host": "a:1", "origin": "null"}, False),
+        ({"host": "a:1"}, True),
+        ({"host": "a:1", "sec-fetch-site": "cross-site"}, False),
+        ({"host": "a:1", "sec-fetch-site": "same-site"}, False),
+    ],
+)
+def test_changes_come_from_our_own_page(headers: dict[str, str], ours: bool) -> None:
+    assert same_origin(Headers(headers)) is ours
+
+
+def test_tokens_come_from_cookie_or_bearer() -> None:
+    assert token_of(Headers({"cookie": "a=b; inhouse_session=tok"})) == "tok"
+    assert token_of(Headers({"authorization": "Bearer tok"})) == "tok"
+    assert token_of(Headers({"authorization": "Basic dXNlcg=="})) is None
+
+
+def test_only_little_is_open_before_signing_in() -> None:
+    assert is_open("/sign-in")
+    assert is_open("/assets/index.js")
+    for path in ("/", "/api/ask", "/gradio_api/queue/join", "/config", "/document/1"):
+        assert not is_open(path)
+
+
+def test_dressing_hashes_inline_scripts_and_drops_foreign_addresses() -> None:
+    html = (
+        '<html><head><meta property="og:url" content="https://gradio.app/" />'
+        '<link rel="manifest" href="/manifest.json" /><script>let a = 1;</script></head>'
+        '<body style="x"><p>hi</p></body></html>'
+    )
+    dressed, hashes = dress(html, None, "/")
+    assert "gradio.app" not in dressed
+    assert "manifest" not in dressed
+    assert len(hashes) == 1
+    assert "'unsafe-inline'" not in content_policy(hashes).split("style-src")[0]
+    assert dressed.index('<header class="bar">') > dressed.index("<body")
+
+
+def test_every_hyper_parameter_is_on_the_form() -> None:
+    assert {*FIELDS, "preset", "method"} == set(TrainingConfig.model_fields)
+    values = preset("quick").model_dump(mode="json")
+    config = config_of("quick", "qlora", *(values[name] for name in FIELDS))
+    assert config == preset("quick", method="qlora")
+
+
+def test_an_impossible_value_is_named() -> None:
+    values = {**preset("quick").model_dump(mode="json"), "rank": 0}
+    with pytest.raises(InvalidInput, match="rank=0"):
+        config_of("quick", "lora", *(values[name] for name in FIELDS))
+
+
+def test_small_parts() -> None:
+    assert groups_of(" legal, board ,,") == {"legal", "board"}
+    assert suggested_name(Path("My Data (1).jsonl")) == "my-data--1"

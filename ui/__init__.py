@@ -1,0 +1,1 @@
+"""Pages and HTTP API. Translates; decides nothing."""

@@ -1,0 +1,50 @@
+"""From what a person typed to a running turn; the pages and the API ask through here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from assistant.answering import Question
+from assistant.conversations import title_from
+from assistant.modes import AnswerMode
+from core.permissions import Account, reader_of
+from ui.services import Services
+from ui.turns import Turn
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question with the choices made for it."""
+
+    text: str
+    modes: Sequence[AnswerMode]
+    adapter: str | None
+    conversation_id: int | None
+    """None: a new conversation."""
+
+
+def ask(services: Services, account: Account, asked: Asked) -> Turn:
+    """Start answering; a new conversation is stored once the question is accepted.
+
+    Raises:
+        InvalidInput: an empty or too long question, or no adapter for a mode that needs one.
+        NotFound: the conversation is not there, or not this account's; or the adapter is not.
+    """
+    conversations = services.conversations
+    known = asked.conversation_id
+    if known is not None:
+        conversations.get(known, account)
+    questions = [
+        Question(
+            text=asked.text.strip(),
+            mode=mode,
+            history=() if known is None else tuple(conversations.history(known, mode)),
+            adapter=asked.adapter if mode.uses_adapter else None,
+            reader=reader_of(account),
+        )
+        for mode in asked.modes
+    ]
+    turn = services.turns.accept(questions)
+    if known is None:
+        known = conversations.create(account, title_from(asked.text)).id
+    services.turns.start(turn, known)
+    return turn

@@ -1,0 +1,292 @@
+"""The Evaluation page: admins run evaluations, everyone reads what came out."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from assistant.modes import AnswerMode
+from core.errors import NotFound
+from core.permissions import OPERATOR, Account, Role, reader_of
+from eval.diagnosis import CAUSES
+from eval.evaluations import Evaluation, Plan, RowFilter
+from ui.evaluation_view import answers_html, history_html, live_html, report_html
+from ui.guard import chosen, message, note
+from ui.markup import piece
+from ui.parts import TICK, html, job_html, one_file, sheet
+from ui.services import Services
+
+KIND = "evaluate"
+ANSWERS = 40
+MODES = [(mode.label, mode.value) for mode in AnswerMode]
+
+
+class EvaluationPage:
+    """Handlers of the page; each gets the account first."""
+
+    def __init__(self, services: Services) -> None:
+        """Use the evaluations and jobs of `services`."""
+        self._evaluations = services.evaluations
+        self._sets = services.question_sets
+        self._shelf = services.shelf
+        self._jobs = services.jobs
+        self._audit = services.audit
+        self._library = services.retrieval.library
+        self._feedback = services.feedback
+
+    def load(self, account: Account) -> list[Any]:
+        """Fill the page."""
+        admin = account.role is Role.ADMIN
+        newest = next((one for one in self._visible(account) if one.summary), None)
+        return [
+            gr.update(visible=admin),
+            gr.update(visible=admin),
+            *self.choices(account),
+            *self.history(account),
+            gr.update(value=newest.id if newest else None),
+            *self.show(account, newest.id if newest else None),
+            *(self.watch(account) if admin else ["", "", gr.update(), gr.update(active=False)]),
+            piece("feedback.html", rated=self._feedback.list(account)) if admin else "",
+        ]
+
+    def choices(self, account: Account) -> list[Any]:
+        """Return the question sets and adapters that can be chosen now."""
+        sets = [(f"{one.name} ({len(one.questions)})", one.id) for one in self._sets.list()]
+        adapters = [one.name for one in self._shelf.list() if one.problem is None]
+        default = self._shelf.default()
+        first = default if default in adapters else next(iter(adapters), None)
+        return [gr.update(choices=sets), gr.update(choices=adapters, value=first)]
+
+    def history(self, account: Account) -> list[Any]:
+        """Return the list of evaluations and the choice of one to read."""
+        found = self._visible(account)
+        done = [(f"{one.id}: {one.title}", one.id) for one in found if one.summary]
+        return [history_html(found), gr.update(choices=done)]
+
+    def _visible(self, account: Account) -> list[Evaluation]:
+        found = self._evaluations.list()
+        if account.role is Role.ADMIN:
+            return found
+        return [one for one in found if one.summary]
+
+    def show(self, account: Account, evaluation_id: Any) -> list[Any]:
+        """Show a finished evaluation: verdict, plots, table; and the choices of its answers."""
+        if not evaluation_id:
+            empty = piece("no_evaluation.html", admin=account.role is Role.ADMIN)
+            return [empty, gr.update(visible=False), gr.update(), gr.update(), gr.update(), ""]
+        evaluation = self._readable(account, int(evaluation_id))
+        summary = self._evaluations.summary(evaluation.id)
+        rows = may_read_rows(self._library, account)
+        arms = [("All modes", ""), *((arm["label"], arm["name"]) for arm in evaluation.arms)]
+        kinds = [("All kinds", ""), *((kind, kind) for kind in summary["by_kind"])]
+        causes = [("All", ""), *((str(cause), str(cause)) for cause in CAUSES)]
+        return [
+            report_html(evaluation, summary, downloads=rows),
+            gr.update(visible=rows),
+            gr.update(choices=arms, value=""),
+            gr.update(choices=kinds, value=""),
+            gr.update(choices=causes, value=""),
+            self._answers(evaluation.id, RowFilter()) if rows else "",
+        ]
+
+    def _readable(self, account: Account, evaluation_id: int) -> Evaluation:
+        evaluation = self._evaluations.get(evaluation_id)
+        if evaluation.summary is None and account.role is not Role.ADMIN:
+            raise NotFound(f"There is no finished evaluation {evaluation_id}. Choose another.")
+        return evaluation
+
+    def answers(self, account: Account, evaluation_id: Any, *filters: str) -> str:
+        """Show the answers that fit the filters: arm, kind, cause, text."""
+        if not evaluation_id:
+            return ""
+        evaluation = self._readable(account, int(evaluation_id))
+        require_rows(self._library, account)
+        arm, kind, cause, text = (value or "" for value in filters)
+        wanted = RowFilter(arm=arm, kind=kind, diagnosis=cause, text=text)
+        return self._answers(evaluation.id, wanted)
+
+    def _answers(self, evaluation_id: int, wanted: RowFilter) -> str:
+        rows = self._evaluations.rows(evaluation_id, wanted)
+        return answers_html(rows[:ANSWERS], len(rows))
+
+    def add_set(self, account: Account, file: Any, name: str) -> list[Any]:
+        """Check and keep an uploaded question set."""
+        path: Path = one_file(file, "a JSONL or CSV file of questions")
+        added = self._sets.add(path, (name or "").strip() or path.stem)
+        self._audit.record(account.name, "questions.add", added.name, {"id": added.id})
+        shown = piece("question_set.html", s=added)
+        return [shown, gr.update(value=None), "", *self.choices(account)]
+
+    def run(self, account: Account, *values: Any) -> list[Any]:
+        """Queue an evaluation: sets, modes, adapter, limit, with the right passage, title."""
+        sets, modes, adapter, limit, oracle, title = values
+        if not modes:
+            raise message("Choose at least one mode.", "No mode")
+        plan = Plan(
+            modes=tuple(mode for mode in AnswerMode if mode.value in modes),
+            adapters=(adapter,) if adapter else (),
+            limit=int(limit) if limit else None,
+            oracle=bool(oracle),
+        )
+        made = self._evaluations.create(
+            chosen(sets, "one or more question sets"), plan, title=(title or "").strip(),
+            account_id=account.id,
+        )  # fmt: skip
+        name = self._evaluations.get(made).title
+        job = self._jobs.submit(
+            KIND, {"evaluation_id": made}, title=f"Evaluating: {name}", account_id=account.id
+        )
+        self._audit.record(
+            account.name, "evaluation.run", name, {"evaluation": made, "job": job}
+        )  # fmt: skip
+        return self.watch(account)
+
+    def watch(self, account: Account) -> list[Any]:
+        """Show the newest job; when it has just finished, show its report too."""
+        jobs = self._jobs.list(KIND, limit=1)
+        if not jobs:
+            return ["", "", gr.update(visible=False), gr.update(active=False)]
+        job = jobs[0]
+        live = live_html(self._live(job.payload)) if job.active else ""
+        return [
+            job_html(job, self._jobs.log(job.id, 100)), live,
+            gr.update(visible=job.active), gr.update(active=job.active),
+        ]  # fmt: skip
+
+    def _live(self, payload: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        try:
+            return self._evaluations.live(int(payload["evaluation_id"]))
+        except NotFound:
+            return {}
+
+    def tick(self, account: Account) -> list[Any]:
+        """Look at the job; at its end, refresh history and report."""
+        seen = self.watch(account)
+        jobs = self._jobs.list(KIND, limit=1)
+        if not jobs or jobs[0].active:
+            return [*seen, *(gr.update() for _ in range(8))]
+        done = int(jobs[0].payload["evaluation_id"])
+        finished = self._evaluations.get(done).summary is not None
+        history, choice = self.history(account)
+        if not finished:
+            return [*seen, history, choice, *(gr.update() for _ in range(6))]
+        return [*seen, history, {**choice, "value": done}, *self.show(account, done)]
+
+    def stop(self, account: Account) -> list[Any]:
+        """Stop; what was answered is kept, and the next run goes on from there."""
+        for job in self._jobs.list(KIND, limit=10):
+            if job.active:
+                self._jobs.stop(job.id)
+                self._audit.record(account.name, "job.stop", job.title, {"job": job.id})
+        return self.watch(account)
+
+    def delete(self, account: Account, evaluation_id: Any) -> list[Any]:
+        """Delete a finished evaluation and its report."""
+        one = chosen([evaluation_id] if evaluation_id else None, "an evaluation")[0]
+        title = self._evaluations.get(one).title
+        self._evaluations.delete(one)
+        self._audit.record(account.name, "evaluation.delete", title, {"evaluation": one})
+        note("The evaluation is deleted.")
+        history, choice = self.history(account)
+        return [history, {**choice, "value": None}, *self.show(account, None)]
+
+
+def may_read_rows(library: Any, account: Account) -> bool:
+    """Tell whether an account may read single answers: they quote documents.
+
+    An evaluation searches all documents, so its answers are for those who may read all.
+    """
+    return bool(library.count(reader_of(account)) == library.count(OPERATOR))
+
+
+def require_rows(library: Any, account: Account) -> None:
+    """Raise `NotFound` where answers quote documents that this account may not read."""
+    if not may_read_rows(library, account):
+        raise NotFound(
+            "The single answers quote documents that you may not read. Ask an admin for them."
+        )
+
+
+def evaluation_page(blocks: Any, services: Services) -> None:
+    """Build the page."""
+    page = EvaluationPage(services)
+    guard = services.guard
+    with gr.Column(elem_classes="sheet"):
+        sheet(
+            "Evaluation", "Which way of answering works for your questions, and how sure that is."
+        )
+        with gr.Column(visible=False, elem_classes="plate") as panel:
+            inputs, run, stop = _run_panel()
+            job, live = html(), html()
+            added, add_file, add_name, add = _set_panel()
+        with gr.Row(elem_classes="finder"):
+            picked = gr.Dropdown(label="Report", choices=[], value=None, scale=4)
+            delete = gr.Button("Delete this evaluation", size="sm", scale=0, visible=False)
+        report = html()
+        with gr.Column(visible=False, elem_classes="plate") as explorer:
+            filters = _filters()
+            answers = html()
+        html("<h2>All evaluations</h2>")
+        table = html()
+        ratings = html()
+    timer = gr.Timer(TICK, active=False)
+    shown = [report, explorer, *filters[:3], answers]
+    sets, adapter = inputs[0], inputs[2]
+    watched = [job, live, stop, timer]
+    listed = [table, picked]
+    guard.employee(
+        blocks.load, page.load, None,
+        [panel, delete, sets, adapter, *listed, picked, *shown, *watched, ratings],
+    )  # fmt: skip
+    guard.employee(picked.input, page.show, [picked], shown)
+    for control in filters:
+        guard.employee(
+            control.input, page.answers, [picked, *filters], [answers], trigger_mode="always_last"
+        )
+    guard.admin(add.click, page.add_set, [add_file, add_name],
+                [added, add_file, add_name, sets, adapter])  # fmt: skip
+    guard.admin(run.click, page.run, inputs, watched)
+    guard.admin(stop.click, page.stop, None, watched)
+    guard.admin(timer.tick, page.tick, None, [*watched, *listed, *shown])
+    guard.admin(delete.click, page.delete, [picked], [*listed, *shown])
+
+
+def _run_panel() -> tuple[list[Any], Any, Any]:
+    html("<h2>New evaluation</h2>")
+    sets = gr.Dropdown(label="Question sets", choices=[], multiselect=True, value=[])
+    modes = gr.CheckboxGroup(MODES, value=[value for _, value in MODES], label="Modes")
+    with gr.Row():
+        adapter = gr.Dropdown(label="Adapter, for the fine-tuned modes", choices=[], value=None)
+        limit = gr.Number(
+            label="Questions at most (0: all)", value=0, precision=0, minimum=0
+        )  # fmt: skip
+    title = gr.Textbox(label="Title", placeholder="Names of the question sets", max_lines=1)
+    oracle = gr.Checkbox(
+        label="Also with the right passage given: what perfect search would bring", value=False
+    )
+    with gr.Row():
+        run = gr.Button("Run the evaluation", variant="primary")
+        stop = gr.Button("Stop", visible=False)
+    return [sets, modes, adapter, limit, oracle, title], run, stop
+
+
+def _set_panel() -> tuple[Any, Any, Any, Any]:
+    with gr.Accordion("Add a question set", open=False):
+        add_file = gr.File(label="JSONL or CSV of held-out questions", height=130)
+        with gr.Row():
+            add_name = gr.Textbox(
+                label="Name", placeholder="Name of the file", max_lines=1, scale=3
+            )
+            add = gr.Button("Check and add", scale=1)
+        added = html()
+    return added, add_file, add_name, add
+
+
+def _filters() -> list[Any]:
+    html("<h2>Answers</h2>")
+    with gr.Row():
+        arm = gr.Dropdown(label="Mode", choices=[("All modes", "")], value="")
+        kind = gr.Dropdown(label="Kind of question", choices=[("All kinds", "")], value="")
+        cause = gr.Dropdown(label="What went wrong", choices=[("All", "")], value="")
+        text = gr.Textbox(label="Contains", max_lines=1)
+    return [arm, kind, cause, text]

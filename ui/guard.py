@@ -1,0 +1,106 @@
+"""The one door of every page event: who is asking, may they, and what they see if it fails."""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import gradio as gr
+
+from core.accounts import Accounts
+from core.errors import InhouseError
+from core.logs import fault_message, record_fault
+from core.permissions import Account, require_account, require_admin
+
+COOKIE = "inhouse_session"
+
+Check: TypeAlias = Callable[[Account | None], Account]
+Handler: TypeAlias = Callable[..., Any]
+
+
+class Guard:
+    """Binds handlers `fn(account, *inputs)` to page events.
+
+    Hiding a control is not permission: an event can be called over HTTP whatever the page
+    shows, so each one looks up the account by the cookie's token when it runs.
+    """
+
+    def __init__(self, accounts: Accounts, logs: Path) -> None:
+        """`logs` is the folder for faults that nobody could foresee."""
+        self._accounts = accounts
+        self._logs = logs
+
+    def employee(
+        self, trigger: Handler, fn: Handler, inputs: Any = None, outputs: Any = None, **options: Any
+    ) -> Any:
+        """Bind `fn` for everyone who is signed in."""
+        return self._bind(trigger, fn, require_account, (inputs, outputs), options)
+
+    def admin(
+        self, trigger: Handler, fn: Handler, inputs: Any = None, outputs: Any = None, **options: Any
+    ) -> Any:
+        """Bind `fn` for admins."""
+        return self._bind(trigger, fn, require_admin, (inputs, outputs), options)
+
+    def _bind(
+        self,
+        trigger: Handler,
+        fn: Handler,
+        check: Check,
+        ends: tuple[Any, Any],
+        options: dict[str, Any],
+    ) -> Any:
+        defaults = {"api_visibility": "private", "show_progress": "hidden"}
+        return trigger(self.wrap(fn, check), *ends, **{**defaults, **options})
+
+    def wrap(self, fn: Handler, check: Check) -> Handler:
+        """Return `fn` behind `check`, its errors turned into messages."""
+        if inspect.isgeneratorfunction(fn):
+
+            def stream(request: gr.Request, *inputs: Any) -> Iterator[Any]:
+                try:
+                    yield from fn(check(self._account(request)), *inputs)
+                except Exception as error:  # noqa: BLE001 - the last net, logged with an id
+                    raise self._shown(error, fn) from None
+
+            stream.needs = check  # type: ignore[attr-defined]
+            return stream
+
+        def call(request: gr.Request, *inputs: Any) -> Any:
+            try:
+                return fn(check(self._account(request)), *inputs)
+            except Exception as error:  # noqa: BLE001 - the last net, logged with an id
+                raise self._shown(error, fn) from None
+
+        call.needs = check  # type: ignore[attr-defined]
+        return call
+
+    def _account(self, request: gr.Request) -> Account | None:
+        return self._accounts.by_token(request.cookies.get(COOKIE))
+
+    def _shown(self, error: Exception, fn: Handler) -> gr.Error:
+        if isinstance(error, InhouseError):
+            return message(error.message)
+        if isinstance(error, gr.Error):
+            return error
+        fault = record_fault(self._logs, error, f"page event {fn.__qualname__}")
+        return message(fault_message(fault))
+
+
+def message(text: str, title: str = "That did not work") -> gr.Error:
+    """Return the error that Gradio shows as a note; it reads HTML there, so escape."""
+    shown = escape(text).replace("\n", "<br>")
+    return gr.Error(shown, title=title, duration=12, print_exception=False)
+
+
+def note(text: str) -> None:
+    """Tell the person that something was done."""
+    gr.Info(escape(text), title="Done", duration=5)
+
+
+def chosen(values: Sequence[Any] | None, what: str) -> list[int]:
+    """Return ids picked in a list, or say that nothing was picked."""
+    if not values:
+        raise message(f"Choose {what} first.", "Nothing chosen")
+    return [int(value) for value in values]

@@ -1,0 +1,45 @@
+"""Reports of evaluations as files."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, Response
+
+from core.errors import NotFound
+from core.permissions import Role, require_account
+from ui.evaluation import require_rows
+from ui.services import Services
+
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "md": "text/markdown; charset=utf-8",
+    "json": "application/json",
+}
+# The report is a page of its own with its style and script inside: it runs in a sandbox, where
+# it has no cookie, no origin and no way out.
+_SANDBOX = (
+    "sandbox allow-scripts allow-popups allow-downloads; default-src 'none'; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+)
+
+
+def report_router(services: Services) -> APIRouter:
+    """Return the route `/report/{evaluation}/{kind}`."""
+    router = APIRouter()
+    evaluations = services.evaluations
+
+    @router.get("/report/{evaluation_id}/{kind}")
+    def report(request: Request, evaluation_id: int, kind: str) -> Response:
+        account = require_account(request.state.account)
+        evaluation = evaluations.get(evaluation_id)
+        if evaluation.summary is None and account.role is not Role.ADMIN:
+            raise NotFound(f"There is no finished evaluation {evaluation_id}. Choose another.")
+        require_rows(services.retrieval.library, account)
+        path = evaluations.report_path(evaluation_id, kind)
+        response = FileResponse(path, media_type=_TYPES[kind])
+        if kind == "html":
+            response.headers["content-security-policy"] = _SANDBOX
+        else:
+            name = f"evaluation-{evaluation_id}.{kind}"
+            response.headers["content-disposition"] = f'attachment; filename="{name}"'
+        return response
+
+    return router

@@ -1,0 +1,97 @@
+"""The web application: sign-in, sources and API around the pages that Gradio renders."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from core.errors import (
+    AccessDenied,
+    Conflict,
+    InhouseError,
+    InvalidInput,
+    NotFound,
+    SignInFailed,
+    SignInRequired,
+)
+from ui.api import api_router
+from ui.gate import Gate, problem
+from ui.markup import FOLDER, page
+from ui.pages import mount_pages
+from ui.reports import report_router
+from ui.services import Services
+from ui.shell import Shell, header
+from ui.sign_in import sign_in_router
+from ui.sources import source_router
+
+_STATUS: list[tuple[type[InhouseError], int]] = [
+    (SignInRequired, 401),
+    (SignInFailed, 401),
+    (AccessDenied, 403),
+    (NotFound, 404),
+    (Conflict, 409),
+    (InvalidInput, 422),
+]
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the application; `services` live as long as it does."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        services.jobs.start()
+        services.turns.warm_up()
+        yield
+        services.close()
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    settings = services.home.settings
+    app.mount("/look", StaticFiles(directory=FOLDER / "static"), name="look")
+    app.include_router(sign_in_router(services.accounts, settings))
+    app.include_router(source_router(services.retrieval))
+    app.include_router(report_router(services))
+    app.include_router(api_router(services))
+    _add_error_pages(app)
+    app.add_middleware(Shell)
+    app.add_middleware(
+        Gate, accounts=services.accounts, upload_bytes=settings.upload_megabytes * 1_000_000,
+        logs=services.home.workspace.logs,
+    )  # fmt: skip
+    mount_pages(app, services)
+    return app
+
+
+def status_of(error: InhouseError) -> int:
+    """Return the HTTP status that fits an error."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def _add_error_pages(app: FastAPI) -> None:
+    def answer(request: Request, status: int, text: str) -> Response:
+        if request.url.path.startswith(("/source/", "/document/", "/original/", "/report/")):
+            here = request.url.path
+            bar = header(request.state.account, here)
+            title = "Not found" if status == 404 else "That did not work"
+            html = page("message.html", header=bar, title=title, text=text)
+            return HTMLResponse(html, status_code=status)
+        return problem(status, text)
+
+    @app.exception_handler(InhouseError)
+    def known(request: Request, error: InhouseError) -> Response:
+        return answer(request, status_of(error), error.message)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        lines = [
+            f"{'.'.join(str(part) for part in found['loc'][1:]) or 'body'}: {found['msg']}"
+            for found in error.errors()
+        ]
+        return answer(request, 422, "; ".join(lines))
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> Response:
+        return answer(request, error.status_code, str(error.detail))

@@ -1,0 +1,80 @@
+"""Everything a page may ask for, put together once."""
+
+from dataclasses import dataclass
+
+from assistant.answering import Assistant
+from assistant.conversations import Conversations
+from assistant.feedback import Feedback
+from assistant.service import open_assistant
+from assistant.shelf import Shelf
+from core.accounts import Accounts
+from core.audit import Audit
+from core.home import Home
+from core.jobs import Jobs
+from eval.evaluations import Evaluations
+from eval.question_sets import QuestionSets
+from retrieval.service import Retrieval, open_retrieval
+from training.runs import Runs
+from ui.guard import Guard
+from ui.turns import Turns
+
+JOB_MODULES = {"ingest": "retrieval.jobs", "train": "training.jobs", "evaluate": "eval.jobs"}
+
+
+@dataclass(frozen=True)
+class Services:
+    """The doors of the floors below."""
+
+    home: Home
+    accounts: Accounts
+    audit: Audit
+    jobs: Jobs
+    retrieval: Retrieval
+    assistant: Assistant
+    shelf: Shelf
+    conversations: Conversations
+    feedback: Feedback
+    runs: Runs
+    question_sets: QuestionSets
+    evaluations: Evaluations
+    turns: Turns
+    guard: Guard
+
+    def close(self) -> None:
+        """Stop what runs; jobs save and are queued again for the next start."""
+        self.turns.stop_all()
+        self.jobs.close()
+        self.home.database.close()
+
+
+def open_services(
+    home: Home, retrieval: Retrieval | None = None, assistant: Assistant | None = None
+) -> Services:
+    """Put the services of an installation together; models load when they are first used.
+
+    Args:
+        home: the installation.
+        retrieval: another than the settings' own.
+        assistant: another than the settings' own.
+    """
+    accounts = Accounts(home.database, home.settings)
+    retrieval = retrieval or open_retrieval(home)
+    assistant = assistant or open_assistant(home, retrieval)
+    conversations = Conversations(home.database)
+    logs = home.workspace.logs
+    return Services(
+        home=home,
+        accounts=accounts,
+        audit=Audit(home.database),
+        jobs=Jobs(home, JOB_MODULES),
+        retrieval=retrieval,
+        assistant=assistant,
+        shelf=Shelf(home),
+        conversations=conversations,
+        feedback=Feedback(home.database),
+        runs=Runs(home),
+        question_sets=QuestionSets(home),
+        evaluations=Evaluations(home),
+        turns=Turns(assistant, conversations, logs),
+        guard=Guard(accounts, logs),
+    )

@@ -1,0 +1,221 @@
+"""The Training page: data in, checked and previewed; a run watched; adapters on a shelf."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from assistant.engines.source import locate_model
+from assistant.shelf import check_name
+from core.errors import Conflict, InvalidInput, NotFound
+from core.jobs import Job
+from core.permissions import Account
+from core.workspace import write_atomically
+from training.config import Preset, TrainingConfig, parse_config, preset
+from training.dataset import Dataset, load_dataset
+from training.overlap import overlapping_wordings
+from training.preparation import Rendered, checks_for, passages_for, preview
+from training.runs import Run, RunOptions
+from ui.guard import message, note
+from ui.markup import piece
+from ui.parts import one_file
+from ui.services import Services
+from ui.training_view import dataset_html, preview_html, run_html, runs_html, shelf_html
+
+KIND = "train"
+LOG_LINES = 200
+FIELDS = [name for name in TrainingConfig.model_fields if name not in ("preset", "method")]
+"""Hyper-parameters of the advanced part, in the order of their declaration."""
+
+
+class TrainingPage:
+    """Handlers of the page; each gets the admin's account first."""
+
+    def __init__(self, services: Services) -> None:
+        """Use runs, jobs and the shelf of `services`."""
+        self._services = services
+        self._home = services.home
+        self._runs = services.runs
+        self._jobs = services.jobs
+        self._shelf = services.shelf
+        self._audit = services.audit
+
+    def load(self, account: Account) -> list[Any]:
+        """Fill the page; an unfinished run is shown again after any reload."""
+        newest = self._runs.list(1)
+        shown = newest[0].id if newest else None
+        return [*self.listing(account, shown), *self.watch(account, shown), *self.shelf(account)]
+
+    def listing(self, account: Account, shown: Any) -> list[Any]:
+        """Return the list of runs and the choice of one to watch."""
+        found = self._runs.list()
+        rows = [(run, self._job(run)) for run in found]
+        choices = [(f"{run.name} (run {run.id})", run.id) for run in found]
+        return [runs_html(rows), gr.update(choices=choices, value=shown)]
+
+    def _job(self, run: Run) -> Job | None:
+        if run.job_id is None:
+            return None
+        try:
+            return self._jobs.get(run.job_id)
+        except NotFound:
+            return None
+
+    def check(self, account: Account, file: Any, *values: Any) -> list[Any]:
+        """Check an uploaded file and show its first examples as the model will see them."""
+        path = self._kept(one_file(file, "a JSONL or CSV file of questions and answers"))
+        config = config_of(*values)
+        dataset = load_dataset(path, checks_for(self._home.settings, config))
+        overlaps = overlapping_wordings(dataset, self._question_files())
+        examples = preview_html(self._preview(dataset, config))
+        return [
+            str(path), dataset_html(dataset, overlaps), examples,
+            gr.update(visible=True), suggested_name(path),
+        ]  # fmt: skip
+
+    def _preview(self, dataset: Dataset, config: TrainingConfig) -> list[Rendered]:
+        # It brings transformers with it, which the page itself does without.
+        from training.tokenizer import ChatTokenizer
+
+        tokenizer = ChatTokenizer(locate_model(self._home.settings, self._home.workspace))
+        library = passages_for(self._home, self._services.retrieval, config, tokenizer)
+        return preview(dataset, config, tokenizer, library, count=3)
+
+    def _kept(self, path: Path) -> Path:
+        """Keep an uploaded data file where a later start finds it."""
+        target = self._home.workspace.uploads / "data" / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        return target
+
+    def _question_files(self) -> list[Path]:
+        """Write the stored question sets as files: training must not see them."""
+        folder = self._home.workspace.uploads / "held-out"
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for one in self._services.question_sets.list():
+            path = folder / f"set-{one.id}-{one.version[:12]}.jsonl"
+            lines = [json.dumps(q.as_json(), ensure_ascii=False) for q in one.questions]
+            write_atomically(path, "\n".join(lines).encode() + b"\n")
+            paths.append(path)
+        return paths
+
+    def use_preset(self, account: Account, name: str, method: str) -> list[Any]:
+        """Put a preset's values into the advanced part."""
+        values = preset(name, method=method).model_dump(mode="json")
+        return [values[field] for field in FIELDS]
+
+    def start(
+        self, account: Account, data: str, name: str, agreed: list[str], *values: Any
+    ) -> list[Any]:
+        """Store the run and queue its job."""
+        path = self._checked_data(data)
+        name = (name or "").strip()
+        check_name(name)
+        if any(known.name == name for known in self._shelf.list()):
+            raise Conflict(f"There is an adapter '{name}' already. Choose another name.")
+        config = config_of(*values)
+        options = RunOptions(
+            skip_bad_rows="skip" in (agreed or []),
+            allow_overlap="overlap" in (agreed or []),
+            question_sets=tuple(str(one) for one in self._question_files()),
+        )
+        run_id = self._runs.create(name, config, path, options, account.id)
+        job = self._jobs.submit(
+            KIND, {"run_id": run_id}, title=f"Training {name}", account_id=account.id
+        )
+        self._runs.set_job(run_id, job)
+        self._audit.record(account.name, "training.start", name, {"run": run_id, "job": job})
+        return [*self.listing(account, run_id), *self.watch(account, run_id)]
+
+    def _checked_data(self, data: str) -> Path:
+        # The page holds the path only as a hint: nothing outside the uploads may be named.
+        folder = (self._home.workspace.uploads / "data").resolve()
+        path = Path(data or "missing").resolve()
+        if not path.is_relative_to(folder) or not path.is_file():
+            raise InvalidInput("No checked data. Choose a file and press “Check the data” first.")
+        return path
+
+    def watch(self, account: Account, run_id: Any) -> list[Any]:
+        """Show a run as the database knows it, and whether to look again."""
+        if not run_id:
+            return [piece("no_run.html"), gr.update(visible=False), gr.update(active=False)]
+        run = self._runs.get(int(run_id))
+        job = self._job(run)
+        log = self._jobs.log(job.id, LOG_LINES) if job else ""
+        active = job is not None and job.active
+        return [
+            run_html(run, job, self._runs.points(run.id), log),
+            gr.update(visible=active), gr.update(active=active),
+        ]  # fmt: skip
+
+    def tick(self, account: Account, run_id: Any) -> list[Any]:
+        """Look again; at the end of a run refresh the list and the shelf."""
+        seen = self.watch(account, run_id)
+        run = self._runs.get(int(run_id)) if run_id else None
+        job = self._job(run) if run else None
+        if job is not None and job.active:
+            return [*seen, *(gr.update() for _ in range(4))]
+        return [*seen, *self.listing(account, run_id), *self.shelf(account)]
+
+    def stop(self, account: Account, run_id: Any) -> list[Any]:
+        """Stop the run that is shown; its checkpoint stays."""
+        run = self._runs.get(int(run_id)) if run_id else None
+        if run is not None and run.job_id is not None:
+            self._jobs.stop(run.job_id)
+            self._audit.record(account.name, "job.stop", run.name, {"job": run.job_id})
+        return self.watch(account, run_id)
+
+    def shelf(self, account: Account) -> list[Any]:
+        """Return the shelf and the choice of an adapter to change."""
+        adapters = self._shelf.list()
+        names = [one.name for one in adapters]
+        return [
+            shelf_html(adapters, self._shelf.default()), gr.update(choices=names)
+        ]  # fmt: skip
+
+    def make_default(self, account: Account, name: Any, reason: str) -> list[Any]:
+        """Make an adapter the one that everybody gets."""
+        chosen = self._picked(name)
+        self._shelf.set_default(chosen, account.id, (reason or "").strip())
+        self._audit.record(account.name, "adapter.default", chosen, {"reason": reason or ""})
+        note(f"“{chosen}” is the default now.")
+        return self.shelf(account)
+
+    def ask_delete(self, account: Account, name: Any) -> list[Any]:
+        """Ask before deleting an adapter."""
+        chosen = self._picked(name)
+        return [piece("confirm_adapter.html", name=chosen), gr.update(visible=True)]
+
+    def delete(self, account: Account, name: Any) -> list[Any]:
+        """Delete an adapter."""
+        chosen = self._picked(name)
+        self._shelf.delete(chosen)
+        self._audit.record(account.name, "adapter.delete", chosen)
+        note(f"“{chosen}” is deleted.")
+        table, choice = self.shelf(account)
+        return [table, {**choice, "value": None}, gr.update(visible=False)]
+
+    def _picked(self, name: Any) -> str:
+        if not name:
+            raise message("Choose an adapter first.", "Nothing chosen")
+        return self._shelf.get(str(name)).name
+
+
+def config_of(preset_name: str, method: str, *values: Any) -> TrainingConfig:
+    """Return the checked hyper-parameters of the form.
+
+    Raises:
+        InvalidInput: names every impossible value.
+    """
+    chosen = Preset(preset_name).value if preset_name in list(Preset) else preset_name
+    given = {field: value for field, value in zip(FIELDS, values, strict=True) if value is not None}
+    return parse_config({"preset": chosen, "method": method, **given})
+
+
+def suggested_name(path: Path) -> str:
+    """Return an adapter name made from a file's name."""
+    kept = "".join(c if c.isalnum() and c.isascii() else "-" for c in path.stem.lower())
+    return kept.strip("-")[:40] or "adapter"
