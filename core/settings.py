@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     passages: int = Field(4, ge=1, le=50, description="Passages put before the model.")
     evidence_tokens: int = Field(700, ge=50, description="Most tokens of passages in a prompt.")
     evidence_finder: Literal["builtin", "words", "off"] = Field(
-        "builtin", description="What chooses sentences of found chunks; off: whole chunks."
+        "off", description="Chooses sentences of found chunks; off: whole chunks go to the model."
     )
     finder_tokens: int = Field(300, ge=50, description="Most tokens that the finder hands on.")
     answer_tokens: int = Field(128, ge=1, le=8192, description="Longest answer, in tokens.")

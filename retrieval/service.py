@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from core.home import Home
 from retrieval.embedding import open_embedder
+from retrieval.evidence_service import with_evidence
 from retrieval.index import IndexStore
 from retrieval.ingest import Ingestor
 from retrieval.library import Library
@@ -31,4 +32,6 @@ def open_retrieval(home: Home, embedder: Embedder | None = None) -> Retrieval:
     library = Library(home.database, home.workspace)
     ingestor = Ingestor(home.database, home.workspace, home.settings, embedder, library)
     store = IndexStore(home.database, home.workspace.index, embedder)
-    return Retrieval(library, ingestor, HybridRetriever(home.database, store, embedder), embedder)
+    whole = HybridRetriever(home.database, store, embedder)
+    retriever = with_evidence(whole, embedder, home.settings)
+    return Retrieval(library, ingestor, retriever, embedder)

@@ -9,6 +9,7 @@ from assistant.shelf import AdapterInfo, Shelf
 from core.cli import Call, CommandLine, Report
 from core.errors import Conflict, InvalidInput, NotFound
 from training.config import Preset, TrainingConfig, parse_assignments, preset
+from training.grounding_commands import add_evidence_commands
 from training.runs import Run, RunOptions, Runs
 from training.service import delete_adapter, execute, start_run
 
@@ -140,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     line.add("list", _list, "list adapters and unfinished runs")
     delete = line.add("delete", _delete, "delete an adapter and its runs")
     delete.add_argument("name", metavar="NAME")
+    add_evidence_commands(line)
     return line.run(argv)
 
 

@@ -117,7 +117,6 @@ def last_checkpoint(folder: Path) -> Path | None:
 class TreeTrainer(SFTTrainer):  # type: ignore[misc]
     """An `SFTTrainer` whose batch is one step: a list of prefix trees."""
 
-    served_dtype = torch.bfloat16
     last_loss = 0.0
     """Mean over the learned tokens of the last step, in nats."""
 
@@ -236,7 +235,6 @@ def _trainer(
         peft_config=fresh,
     )
     # It prints, and what a command prints is its report.
-    trainer.served_dtype = loaded.dtype
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -303,9 +301,9 @@ def _install(
     built = runs.folder(run.id) / "adapter"
     remove_folder(built)
     for parameter in trained.model.parameters():
-        # Served in this precision anyway; half the size.
+        # Half the size; the rounding is far below what an answer depends on.
         if parameter.requires_grad:
-            parameter.data = parameter.data.to(trained.served_dtype)
+            parameter.data = parameter.data.to(torch.bfloat16)
     trained.model.save_pretrained(str(built), save_embedding_layers=False)
     _name_base(built / CONFIG, source.name)
     manifest = Manifest(

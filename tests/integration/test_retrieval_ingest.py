@@ -269,6 +269,12 @@ def test_the_job_handler_returns_the_report(home: Home, tmp_path: Path) -> None:
     assert [failure["path"] for failure in result["failed"]] == ["x.svg"]
 
 
+def test_uploaded_copies_are_gone_once_they_are_stored(home: Home) -> None:
+    uploaded = write(home.workspace.uploads / "1", leave="# Leave\nTwelve days.")
+    assert handle(home, {"paths": [str(uploaded)]}, Silent())["documents"] == 1
+    assert not uploaded.exists()
+
+
 KILLED = """
 import sys
 from pathlib import Path

@@ -1,0 +1,236 @@
+"""Evidence: the few sentences of the found chunks that answer a question, best first.
+
+A small language model reads three good sentences better and faster than four whole chunks.
+What scores the sentences is a model behind `SentenceScorer`; choosing among them is done here.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from core.permissions import Reader
+from retrieval.passages import Array, Passage, Retriever
+from retrieval.sentences import Span, plain, split_sentences
+
+CANDIDATES = 12
+GAP = " … "
+MARKS_OF_A_PASSAGE = 6
+"""Tokens that number, line break and separators of a passage take in a prompt."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A chunk as the scorer reads it."""
+
+    heading: str
+    sentences: tuple[str, ...]
+
+
+class SentenceScorer(Protocol):
+    """Judges sentences within their chunk."""
+
+    @property
+    def name(self) -> str:
+        """Identity of the weights, for provenance."""
+
+    def score(self, question: str, candidates: Sequence[Candidate]) -> list[Array]:
+        """Return for each candidate the log-odds of each sentence, (sentences,) float32.
+
+        0 means: as likely to answer as that nothing here does.
+        """
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """From scores to the order of sentences and to the chance that a question is answered.
+
+    Fitted on sources kept out of training (Platt 1999).
+    """
+
+    rank_weight: float = 0.0
+    """Added per unit of 1 / (1 + rank): how much the search's own order counts."""
+    bias: float = 0.0
+    slope: float = 1.0
+
+    def chance(self, score: float) -> float:
+        """Probability, 0 to 1, that a best sentence of this score answers the question."""
+        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, self.bias + self.slope * score))))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What of one chunk is handed on."""
+
+    passage: Passage
+    """Text: the chosen sentences in reading order; score: chance that they answer."""
+    spans: tuple[Span, ...]
+    """The chosen sentences in the chunk's text."""
+    best: Span
+    """The sentence that answers best."""
+
+
+@dataclass(frozen=True)
+class _Scored:
+    passage: Passage
+    spans: tuple[Span, ...]
+    sentences: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
+class EvidenceFinder:
+    """Chooses sentences. Safe to share between threads if its scorer is."""
+
+    def __init__(
+        self,
+        scorer: SentenceScorer,
+        count_tokens: Callable[[str], int],
+        calibration: Calibration | None = None,
+    ) -> None:
+        """`count_tokens` measures what is chosen; any tokenizer near the language model's does."""
+        self._scorer = scorer
+        self._count = count_tokens
+        self._calibration = calibration or Calibration()
+
+    @property
+    def name(self) -> str:
+        """Identity of the weights, for provenance."""
+        return self._scorer.name
+
+    def select(
+        self, question: str, found: Sequence[Passage], *, limit: int, tokens: int
+    ) -> list[Evidence]:
+        """Choose what answers `question`, best chunk first.
+
+        Args:
+            question: as a person wrote it.
+            found: chunks in the order of the search.
+            limit: most chunks to take sentences from.
+            tokens: most tokens of all evidence, headings included; the best sentence of all
+                is taken even when it alone is longer.
+        """
+        scored = self._scored(question, found)
+        picked = self._picked(scored, limit, tokens)
+        chosen = [self._evidence(scored[n], sorted(places)) for n, places in picked.items()]
+        return sorted(chosen, key=lambda evidence: -evidence.passage.score)
+
+    def best_sentence(self, question: str, passage: Passage) -> Span | None:
+        """Where in a whole chunk's text the answer stands; None for a chunk without words."""
+        scored = self._scored(question, [passage])
+        if not scored:
+            return None
+        scores = scored[0].scores
+        return scored[0].spans[scores.index(max(scores))]
+
+    def best_sentences(
+        self, question: str, passages: Sequence[Passage], count: int
+    ) -> list[tuple[int, str, float]]:
+        """Return up to `count` sentences, best first: (place in `passages`, text, chance)."""
+        places = {id(passage): place for place, passage in enumerate(passages)}
+        ranked = sorted(
+            (
+                (score, places[id(item.passage)], text)
+                for item in self._scored(question, passages)
+                for score, text in zip(item.scores, item.sentences, strict=True)
+            ),
+            key=lambda found: -found[0],
+        )
+        return [
+            (place, text, self._calibration.chance(score)) for score, place, text in ranked[:count]
+        ]
+
+    def _scored(self, question: str, found: Sequence[Passage]) -> list[_Scored]:
+        cut = [(passage, tuple(split_sentences(passage.text))) for passage in found]
+        cut = [(passage, spans) for passage, spans in cut if spans]
+        texts = [tuple(plain(passage.text[a:b]) for a, b in spans) for passage, spans in cut]
+        candidates = [
+            Candidate(heading_of(passage), sentences)
+            for (passage, _), sentences in zip(cut, texts, strict=True)
+        ]
+        scores = self._scorer.score(question, candidates) if candidates else []
+        rank_weight = self._calibration.rank_weight
+        return [
+            _Scored(
+                passage,
+                spans,
+                sentences,
+                tuple(float(score) + rank_weight / (1 + rank) for score in row),
+            )
+            for rank, ((passage, spans), sentences, row) in enumerate(
+                zip(cut, texts, scores, strict=True)
+            )
+        ]
+
+    def _picked(self, scored: Sequence[_Scored], limit: int, tokens: int) -> dict[int, set[int]]:
+        """Greedy by score; what no longer fits is passed over for something shorter."""
+        order = sorted(
+            ((n, k) for n, item in enumerate(scored) for k in range(len(item.scores))),
+            key=lambda place: -scored[place[0]].scores[place[1]],
+        )
+        picked: dict[int, set[int]] = {}
+        said: set[str] = set()
+        used = 0
+        for n, k in order:
+            text = scored[n].sentences[k]
+            opens = n not in picked
+            if text.casefold() in said or (opens and len(picked) >= limit):
+                continue
+            cost = self._count(text) + 1
+            if opens:
+                cost += self._count(heading_of(scored[n].passage)) + MARKS_OF_A_PASSAGE
+            if used + cost > tokens and picked:
+                continue
+            picked.setdefault(n, set()).add(k)
+            said.add(text.casefold())
+            used += cost
+        return picked
+
+    def _evidence(self, item: _Scored, places: Sequence[int]) -> Evidence:
+        best = max(places, key=lambda k: item.scores[k])
+        text = item.sentences[places[0]]
+        for before, here in itertools.pairwise(places):
+            text += (" " if here == before + 1 else GAP) + item.sentences[here]
+        passage = replace(
+            item.passage, text=text, score=self._calibration.chance(item.scores[best])
+        )
+        return Evidence(passage, tuple(item.spans[k] for k in places), item.spans[best])
+
+
+class EvidenceRetriever:
+    """A retriever that hands on evidence in place of whole chunks."""
+
+    def __init__(self, inner: Retriever, finder: EvidenceFinder, tokens: int) -> None:
+        """Choose from what `inner` finds at most `tokens` tokens."""
+        self._inner = inner
+        self._finder = finder
+        self._tokens = tokens
+
+    @property
+    def version(self) -> str:
+        """Identity of the searched content and of what chooses from it."""
+        return f"{self._inner.version}+{self._finder.name}"
+
+    def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
+        """Return evidence from at most `limit` chunks, best first, all readable by `reader`.
+
+        A passage keeps its chunk's id and place; its text is the chosen sentences, its score
+        the chance (0 to 1) that they answer the query.
+        """
+        found = self._inner.search(query, limit=max(CANDIDATES, limit), reader=reader)
+        chosen = self._finder.select(query, found, limit=limit, tokens=self._tokens)
+        return [evidence.passage for evidence in chosen]
+
+
+def heading_of(passage: Passage) -> str:
+    """Title and place, as a prompt shows them."""
+    return f"{passage.title} > {passage.location}" if passage.location else passage.title
+
+
+def highlights(chunk_text: str, evidence_text: str) -> list[Span]:
+    """Places of a passage's sentences in the text of its whole chunk, for a source view."""
+    return [
+        (start, end)
+        for start, end in split_sentences(chunk_text)
+        if plain(chunk_text[start:end]) in evidence_text
+    ]

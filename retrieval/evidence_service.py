@@ -1,0 +1,80 @@
+"""Opens the evidence finder that the settings name. Torch is imported when it is first needed."""
+
+import importlib.util
+from pathlib import Path
+
+from core.errors import EngineError
+from core.permissions import Reader
+from core.settings import Settings
+from retrieval.embedding import EMBEDDED_PACKAGE
+from retrieval.evidence import EvidenceFinder, EvidenceRetriever
+from retrieval.evidence_words import CALIBRATION, WordScorer
+from retrieval.passages import Embedder, Passage, Retriever
+
+BUILTIN = Path(__file__).parent / "builtin" / "evidence"
+
+
+def backbone_folder() -> Path:
+    """The embedded embedder's files, which the finder is built on.
+
+    Raises:
+        EngineError: its package is not installed.
+    """
+    found = importlib.util.find_spec(EMBEDDED_PACKAGE)
+    if found is None or not found.submodule_search_locations:
+        raise EngineError(
+            f"The package '{EMBEDDED_PACKAGE}' is not installed, and the evidence finder is built "
+            "on its model. Run `make setup`, or set INHOUSE_EVIDENCE_FINDER=off."
+        )
+    return Path(found.submodule_search_locations[0]) / "model"
+
+
+def open_finder(embedder: Embedder, weights: Path | None = BUILTIN) -> EvidenceFinder:
+    """Open the trained finder in `weights`; without any there, the one that counts words.
+
+    Its `name` tells which it is. The network loads at the first use.
+
+    Raises:
+        EngineError: what is there is damaged.
+    """
+    if weights is None or not weights.is_dir():
+        return EvidenceFinder(WordScorer(), embedder.count_tokens, CALIBRATION)
+    from retrieval.evidence_model import CrossEncoderScorer
+
+    scorer = CrossEncoderScorer(weights, backbone_folder())
+    return EvidenceFinder(scorer, embedder.count_tokens, scorer.calibration)
+
+
+def with_evidence(retriever: Retriever, embedder: Embedder, settings: Settings) -> Retriever:
+    """Return what answers are made from: evidence, or with the finder off, `retriever` itself."""
+    if settings.evidence_finder == "off":
+        return retriever
+    weights = None if settings.evidence_finder == "words" else BUILTIN
+    return _LazyEvidence(retriever, embedder, weights, settings.finder_tokens)
+
+
+class _LazyEvidence:
+    """Opens the finder at the first search, so that starting needs no torch."""
+
+    def __init__(
+        self, retriever: Retriever, embedder: Embedder, weights: Path | None, tokens: int
+    ) -> None:
+        self._retriever = retriever
+        self._embedder = embedder
+        self._weights = weights
+        self._tokens = tokens
+        self._opened: EvidenceRetriever | None = None
+
+    @property
+    def version(self) -> str:
+        return self._open().version
+
+    def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
+        return self._open().search(query, limit=limit, reader=reader)
+
+    def _open(self) -> EvidenceRetriever:
+        # Two threads may both open it; the weights themselves are read once, under a lock.
+        if self._opened is None:
+            finder = open_finder(self._embedder, self._weights)
+            self._opened = EvidenceRetriever(self._retriever, finder, self._tokens)
+        return self._opened

@@ -1,0 +1,131 @@
+"""The evidence network on the real backbone: reading, training, resuming, saving, serving."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import Conflict, EngineError, Stopped
+from core.progress import Silent
+from retrieval.evidence import Candidate
+from retrieval.evidence_model import LONGEST_INPUT, CrossEncoderScorer, SentenceReader
+from retrieval.evidence_service import backbone_folder
+from training.evidence_data import Chunk, Group, Material
+from training.evidence_trainer import (
+    EvidenceConfig,
+    Run,
+    Scored,
+    calibrate,
+    order_of,
+    save_evidence,
+    score_groups,
+    train_evidence,
+)
+
+CONFIG = EvidenceConfig(steps=4, batch=2, rank=4, first_layer=5, reading_share=0.0)
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Path:
+    return backbone_folder()
+
+
+@pytest.fixture(scope="module")
+def material() -> Material:
+    chunks = tuple(
+        Chunk("s", f"{n}.md", Candidate(f"Rule {n}", (f"The limit is {n} days.", "Ask first.")))
+        for n in range(6)
+    )
+    groups = tuple(
+        Group(f"What is limit {n}?", "s", True, "", (str(n),), ((n, (0,)),), tuple(range(6)))
+        for n in range(6)
+    )
+    return Material(chunks, groups, "data")
+
+
+def trained(material: Material, run: Run, config: EvidenceConfig = CONFIG) -> dict[str, Any]:
+    order = order_of(material.groups, [], config)
+    network = train_evidence(material, order, config, run, Silent())
+    return {name: value.numpy() for name, value in network.trained_state().items()}
+
+
+def test_sentences_keep_their_places_and_long_chunks_are_cut(backbone: Path) -> None:
+    reader = SentenceReader(backbone)
+    encoded = reader.encode("How long?", Candidate("Leave", ("One day.", "Two days.")))
+    (a, b), (c, d) = encoded.spans
+    assert encoded.question_end < a < b == c < d == len(encoded.ids) - 1
+    long = reader.encode("How long?", Candidate("Leave", ("word " * 300, "End.")))
+    assert len(long.ids) == LONGEST_INPUT
+    assert long.spans[1][0] == long.spans[1][1]
+
+
+class StopsAfter(Silent):
+    """Somebody presses stop after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+
+    def stop_requested(self) -> bool:
+        self._left -= 1
+        return self._left <= 0
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
+    backbone: Path, material: Material, tmp_path: Path
+) -> None:
+    for name in ("whole", "halves"):
+        (tmp_path / name).mkdir()
+    whole = trained(material, Run(tmp_path / "whole", backbone))
+    halves = Run(tmp_path / "halves", backbone, resume=True)
+    order = order_of(material.groups, [], CONFIG)
+    with pytest.raises(Stopped, match="after step 2"):
+        train_evidence(material, order, CONFIG, halves, StopsAfter(2))
+    again = trained(material, halves)
+    assert all(np.allclose(whole[name], again[name], atol=1e-6) for name in whole)
+
+
+def test_a_checkpoint_of_other_data_is_refused(
+    backbone: Path, material: Material, tmp_path: Path
+) -> None:
+    trained(material, Run(tmp_path, backbone))
+    other = Material(material.chunks, material.groups, "other data")
+    with pytest.raises(Conflict, match="other data or settings"):
+        trained(other, Run(tmp_path, backbone, resume=True))
+
+
+def test_what_was_saved_scores_as_what_was_trained(
+    backbone: Path, material: Material, tmp_path: Path
+) -> None:
+    config = EvidenceConfig(**{**CONFIG.__dict__, "head_learning_rate": 0.02})
+    order = order_of(material.groups, [], config)
+    network = train_evidence(material, order, config, Run(tmp_path, backbone), Silent())
+    scored = score_groups(network, backbone, material, material.groups[:1])
+    calibration, metrics = calibrate(scored)
+    facts = {"calibration": calibration.__dict__, "metrics": metrics}
+    save_evidence(network, tmp_path / "finder", backbone, facts)
+    served = CrossEncoderScorer(tmp_path / "finder", backbone)
+    group = material.groups[0]
+    rows = served.score(group.question, [chunk.candidate for chunk in material.chunks])
+    for row, expected in zip(rows, scored[0].scores, strict=True):
+        assert np.allclose(row, expected, atol=0.05)
+    assert served.calibration == calibration
+    assert served.name.startswith("evidence@")
+
+
+def test_weights_for_another_backbone_are_refused(backbone: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="No trained evidence finder"):
+        CrossEncoderScorer(tmp_path, backbone)
+    facts = {"weights_sha256": "0", "backbone_sha256": "1"}
+    (tmp_path / "manifest.json").write_text(json.dumps(facts))
+    with pytest.raises(EngineError, match="another embedder"):
+        CrossEncoderScorer(tmp_path, backbone).score("q", [Candidate("h", ("s",))])
+
+
+def test_calibration_prefers_what_is_right() -> None:
+    good = Scored(True, ((3.0, -2.0), (-1.0,)), ((True, False), (False,)))
+    bad = Scored(False, ((-3.0,), (-2.5,)), ((False,), (False,)))
+    calibration, metrics = calibrate([good, bad, good, bad])
+    assert calibration.chance(3.0) > 0.5 > calibration.chance(-3.0)
+    assert metrics["best_sentence_right"] == 1.0

@@ -1,0 +1,83 @@
+"""Checkpoints of the small training loops: weights and optimiser state, never pickled."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from core.errors import Conflict
+from core.workspace import folder_written_atomically, remove_folder
+
+_STATE = "state.safetensors"
+_FACTS = "state.json"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Checkpoint:
+    """The newest state of a training loop, in one folder."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        """`identity` says what is trained on and how; another one's state is refused."""
+        self._folder = folder
+        self._identity = json.loads(json.dumps(dict(identity)))
+
+    def exists(self) -> bool:
+        """Tell whether there is something to go on from."""
+        return (self._folder / _FACTS).is_file()
+
+    def save(
+        self, step: int, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.AdamW
+    ) -> None:
+        """Replace the state; an interruption leaves the one before."""
+        tensors = {name: value.detach().cpu().contiguous() for name, value in parameters.items()}
+        for name, parameter in parameters.items():
+            for moment in _MOMENTS:
+                if moment in optimizer.state.get(parameter, {}):
+                    tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment].cpu()
+        new = self._folder.with_name(f"{self._folder.name}.new")
+        remove_folder(new)
+        with folder_written_atomically(new) as folder:
+            save_file(tensors, folder / _STATE)
+            facts = {"step": step, "identity": self._identity}
+            (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        remove_folder(self._folder)
+        new.rename(self._folder)
+
+    def load(self, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.AdamW) -> int:
+        """Put the stored state in place; return the steps done.
+
+        Raises:
+            Conflict: the state belongs to other data or settings.
+        """
+        facts = json.loads((self._folder / _FACTS).read_text(encoding="utf-8"))
+        if facts["identity"] != self._identity:
+            raise Conflict(
+                f"The checkpoint in '{self._folder}' was made with other data or settings. "
+                "Give the same ones, or start anew without --resume."
+            )
+        step = int(facts["step"])
+        with safe_open(self._folder / _STATE, framework="pt") as file:
+            names = set(file.keys())
+            for name, parameter in parameters.items():
+                parameter.data.copy_(file.get_tensor(name))
+                if f"{_MOMENTS[0]}/{name}" in names:
+                    state = {
+                        moment: file.get_tensor(f"{moment}/{name}").to(parameter.device)
+                        for moment in _MOMENTS
+                    }
+                    optimizer.state[parameter] = {"step": torch.tensor(float(step)), **state}
+        return step
+
+
+def rate(step: int, steps: int, *, warmup: int, decay_share: float) -> float:
+    """Factor of the learning rate, 0 to 1: warm up, stay, fall linearly over the last part.
+
+    A plateau lets the number of steps be changed while a run goes on (WSD; Hu et al. 2024).
+    """
+    left = (steps - step) / max(1.0, decay_share * steps)
+    return max(0.0, min(1.0, (step + 1) / max(1, warmup), left))

@@ -1,0 +1,279 @@
+"""The edge to torch that trains the evidence finder, and fits its calibration."""
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from scipy.optimize import minimize
+from torch import Tensor
+
+from core.database import now
+from core.errors import Stopped
+from core.progress import Progress
+from core.workspace import folder_written_atomically, remove_folder
+from retrieval.evidence import Calibration
+from retrieval.evidence_model import (
+    MANIFEST,
+    WEIGHTS,
+    Encoded,
+    EvidenceNetwork,
+    SentenceReader,
+    backbone_hash,
+)
+from training.checkpoint import Checkpoint, rate
+from training.evidence_data import Group, Material, training_pick
+
+WARMUP = 40
+DECAY_SHARE = 0.4
+CLIP = 1.0
+
+
+@dataclass(frozen=True)
+class EvidenceConfig:
+    """Hyper-parameters of the finder."""
+
+    steps: int = 600
+    batch: int = 8
+    """Questions a step."""
+    wrong: int = 2
+    """Wrong chunks shown with each right one."""
+    absent_share: float = 0.12
+    """Questions shown without their right chunk: the finder learns to say 'nothing here'."""
+    rank: int = 64
+    first_layer: int = 2
+    """Layers below stay as they are, and cost no backward pass."""
+    learning_rate: float = 6e-4
+    head_learning_rate: float = 1e-3
+    reading_share: float = 0.2
+    """Questions from the general reading rows; they come early rather than late."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run keeps its files, and when it pauses to save."""
+
+    folder: Path
+    backbone: Path
+    resume: bool = False
+    checkpoint_every: int = 50
+
+
+def order_of(own: Sequence[Group], reading: Sequence[Group], config: EvidenceConfig) -> list[Group]:
+    """All questions of a run in the order they are learned."""
+    chance = random.Random(config.seed)  # noqa: S311 - reproducible, not secret
+    total = config.steps * config.batch
+    general = list(reading)
+    chance.shuffle(general)
+    general = general[: round(config.reading_share * total)]
+    rest: list[Group] = []
+    while len(rest) < total - len(general):
+        rest += chance.sample(list(own), len(own))
+    keyed = [(0.7 * chance.random(), group) for group in general]
+    keyed += [(0.1 + 0.9 * chance.random(), group) for group in rest[: total - len(general)]]
+    return [group for _, group in sorted(keyed, key=lambda item: item[0])]
+
+
+def train_evidence(
+    material: Material, order: Sequence[Group], config: EvidenceConfig, run: Run, progress: Progress
+) -> EvidenceNetwork:
+    """Learn from `order`, with a checkpoint now and then; return the network.
+
+    Raises:
+        Stopped: somebody asked to stop; the checkpoint is kept.
+        Conflict: the checkpoint to resume from belongs to other data.
+    """
+    torch.manual_seed(config.seed)
+    network = EvidenceNetwork(run.backbone)
+    network.add_low_rank(config.rank, config.first_layer)
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    reader = SentenceReader(run.backbone)
+    learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    optimizer = _optimizer(learned, config)
+    # The number of steps may change when a run goes on; everything else may not.
+    identity = {**asdict(config), "steps": 0, "data": material.sha256}
+    checkpoint = Checkpoint(run.folder / "checkpoint", identity)
+    done = checkpoint.load(learned, optimizer) if run.resume and checkpoint.exists() else 0
+    losses: list[float] = []
+    for step in range(done, config.steps):
+        factor = rate(step, config.steps, warmup=WARMUP, decay_share=DECAY_SHARE)
+        for group, full in zip(optimizer.param_groups, _rates(config), strict=True):
+            group["lr"] = full * factor
+        batch = order[step * config.batch : (step + 1) * config.batch]
+        chance = random.Random(f"{config.seed}-{step}")  # noqa: S311 - reproducible
+        loss = group_loss(network, reader, material, batch, (chance, config))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(learned.values(), CLIP)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+        _report(run.folder, step + 1, config.steps, losses, progress)
+        stop = progress.stop_requested()
+        if stop or (step + 1) % run.checkpoint_every == 0 or step + 1 == config.steps:
+            checkpoint.save(step + 1, learned, optimizer)
+        if stop and step + 1 < config.steps:
+            raise Stopped(f"Stopped after step {step + 1:,}. Go on with --resume.")
+    return network
+
+
+def group_loss(
+    network: EvidenceNetwork,
+    reader: SentenceReader,
+    material: Material,
+    batch: Sequence[Group],
+    picking: tuple[random.Random, EvidenceConfig],
+) -> Tensor:
+    """Mean over questions of -log P(a right sentence), or of 'nothing here' where none is.
+
+    One softmax over all shown sentences of a question and a null of fixed score 0.
+    """
+    chance, config = picking
+    items: list[Encoded] = []
+    owners: list[int] = []
+    marks: list[tuple[int, ...]] = []
+    for number, group in enumerate(batch):
+        shown, right = training_pick(
+            group, chance, wrong=config.wrong, absent_share=config.absent_share
+        )
+        for chunk in shown:
+            items.append(reader.encode(group.question, material.chunks[chunk].candidate))
+            owners.append(number)
+            marks.append(right.get(chunk, ()))
+    scores = network(items)
+    total = torch.zeros(()).to(scores[0].device)
+    for number in range(len(batch)):
+        places = [n for n, owner in enumerate(owners) if owner == number]
+        logits = torch.cat([*(scores[n] for n in places), torch.zeros_like(total)[None]])
+        hits = [k in marks[n] for n in places for k in range(len(scores[n]))]
+        target = torch.tensor([*hits, not any(hits)]).to(logits.device)
+        total = total - torch.logsumexp(torch.log_softmax(logits, 0)[target], 0)
+    return total / len(batch)
+
+
+def _optimizer(learned: dict[str, torch.nn.Parameter], config: EvidenceConfig) -> Any:
+    head = [p for name, p in learned.items() if name.startswith("head.")]
+    body = [p for name, p in learned.items() if not name.startswith("head.")]
+    groups = [{"params": body}, {"params": head}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=0.01)
+
+
+def _rates(config: EvidenceConfig) -> tuple[float, float]:
+    return config.learning_rate, config.head_learning_rate
+
+
+def _report(
+    folder: Path, step: int, steps: int, losses: Sequence[float], progress: Progress
+) -> None:
+    recent = float(np.mean(losses[-50:]))
+    progress.update(step, steps, f"loss {recent:.3f}")
+    if step % 10 == 0:
+        line = {"step": step, "loss": round(recent, 4), "at": round(time.time())}
+        with (folder / "progress.jsonl").open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps(line)}\n")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A held-out question with the scores of the sentences found for it, in search order."""
+
+    answerable: bool
+    scores: tuple[tuple[float, ...], ...]
+    right: tuple[tuple[bool, ...], ...]
+
+
+@torch.inference_mode()
+def score_groups(
+    network: EvidenceNetwork, backbone: Path, material: Material, groups: Sequence[Group]
+) -> list[Scored]:
+    """Score everything that was found for each of `groups`."""
+    network.eval()
+    reader = SentenceReader(backbone)
+    scored = []
+    for group in groups:
+        found = [material.chunks[number].candidate for number in group.found]
+        rows = network([reader.encode(group.question, candidate) for candidate in found])
+        right = dict(group.right)
+        marks = tuple(
+            tuple(k in right.get(number, ()) for k in range(len(row)))
+            for number, row in zip(group.found, rows, strict=True)
+        )
+        scores = tuple(tuple(float(score) for score in row) for row in rows)
+        scored.append(Scored(group.answerable, scores, marks))
+    return scored
+
+
+def calibrate(scored: Sequence[Scored]) -> tuple[Calibration, dict[str, float]]:
+    """Fit the weight of the search's order and the chance of an answer; tell how good it is.
+
+    The chance is a logistic fit (Platt) of 'the best sentence is right' on its score.
+    """
+    weights = np.linspace(0.0, 6.0, 13)
+    weight = float(max(weights, key=lambda w: np.mean(_reciprocal_ranks(scored, float(w)))))
+    best, correct = [], []
+    for item in scored:
+        flat = _ranked(item, weight)
+        if flat:
+            best.append(flat[0][0])
+            correct.append(flat[0][1])
+    score, hit = np.array(best), np.array(correct, dtype=np.float64)
+
+    def cost(line: Any) -> float:
+        margin = line[0] + line[1] * score
+        return float(np.mean(np.logaddexp(0.0, margin) - hit * margin) + 1e-3 * line[1] ** 2)
+
+    fitted = minimize(cost, np.array([0.0, 1.0]))
+    ranks = _reciprocal_ranks(scored, weight)
+    metrics = {
+        "questions": float(len(scored)),
+        "best_sentence_right": float(hit[[i.answerable for i in scored if i.scores]].mean()),
+        "mean_reciprocal_rank": float(np.mean(ranks)) if ranks else 0.0,
+    }
+    return Calibration(weight, float(fitted.x[0]), float(fitted.x[1])), metrics
+
+
+def _ranked(item: Scored, weight: float) -> list[tuple[float, bool]]:
+    flat = [
+        (score + weight / (1 + rank), hit)
+        for rank, (row, marks) in enumerate(zip(item.scores, item.right, strict=True))
+        for score, hit in zip(row, marks, strict=True)
+    ]
+    return sorted(flat, reverse=True)
+
+
+def _reciprocal_ranks(scored: Sequence[Scored], weight: float) -> list[float]:
+    ranks = []
+    for item in scored:
+        if item.answerable:
+            hits = [hit for _, hit in _ranked(item, weight)]
+            ranks.append(1.0 / (1 + hits.index(True)) if True in hits else 0.0)
+    return ranks
+
+
+def save_evidence(
+    network: EvidenceNetwork, target: Path, backbone: Path, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Write weights (bfloat16) and manifest into a new folder `target`; return the manifest."""
+    remove_folder(target)
+    with folder_written_atomically(target) as folder:
+        tensors = {
+            name: value.to("cpu", torch.bfloat16).contiguous()
+            for name, value in network.trained_state().items()
+        }
+        save_file(tensors, folder / WEIGHTS)
+        digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        manifest = {
+            "weights_sha256": digest,
+            "backbone_sha256": backbone_hash(backbone),
+            "created_at": now().isoformat(timespec="seconds"),
+            **facts,
+        }
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return manifest

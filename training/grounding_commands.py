@@ -1,0 +1,126 @@
+"""`python -m training evidence` and `python -m training reader`."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from assistant.engines.source import locate_model
+from core.cli import Call, CommandLine, Report
+from retrieval.embedding import open_embedder
+from retrieval.evidence import Calibration
+from retrieval.evidence_service import backbone_folder
+from training.evidence_data import Group, Material, read_material, with_served_search
+from training.reader_data import ReaderMix, read_instructions, reader_examples
+from training.reading_data import READING, joined, read_reading
+
+EVIDENCE_CHUNK_TOKENS = 110
+READING_ROWS = 3000
+REPLAY_ROWS = 3000
+
+
+def add_evidence_commands(line: CommandLine) -> None:
+    """Add both commands to the command line of this package."""
+    evidence = line.add("evidence", _evidence, "train the finder of evidence sentences")
+    _add_common(evidence)
+    evidence.add_argument("--steps", type=int, default=600, help="default: 600")
+    reader = line.add("reader", _reader, "train the reader: answers from passages, or refuses")
+    _add_common(reader)
+    reader.add_argument("--steps", type=int, default=400, help="of 8 examples; default: 400")
+    reader.add_argument("--rank", type=int, default=16, help="of the LoRA; default: 16")
+    reader.add_argument("--replay", type=Path, metavar="FILE", help="general instructions")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset", nargs="+", type=Path, required=True, metavar="FILE",
+        help="questions with evidence_file and evidence_quote (format of training data)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--documents", type=Path, required=True, metavar="FOLDER",
+        help="the documents that evidence_file is relative to",
+    )  # fmt: skip
+    parser.add_argument("--reading", type=Path, metavar="FILE", help="general reading rows")
+    parser.add_argument(
+        "--hold-out", nargs="+", default=[], metavar="SOURCE",
+        help="folders of the documents kept out of training, for calibration",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="new folder")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+
+
+def _evidence(call: Call) -> Report:
+    # Torch loads only when something is trained.
+    from training.evidence_trainer import (
+        EvidenceConfig,
+        Run,
+        calibrate,
+        order_of,
+        save_evidence,
+        score_groups,
+        train_evidence,
+    )
+
+    given = call.arguments
+    config = EvidenceConfig(steps=given.steps, seed=given.seed)
+    material, own, kept, reading = _material(call, EVIDENCE_CHUNK_TOKENS)
+    order = order_of(own, reading, config)
+    folder = call.home.workspace.runs / "evidence"
+    folder.mkdir(exist_ok=True)
+    backbone = backbone_folder()
+    run = Run(folder, backbone, resume=given.resume)
+    network = train_evidence(material, order, config, run, call.progress)
+    facts = {"config": asdict(config), "data_sha256": material.sha256, "held_out": given.hold_out}
+    if kept:
+        served = with_served_search(material, kept, open_embedder(call.home.settings))
+        calibration, metrics = calibrate(score_groups(network, backbone, material, served))
+    else:
+        calibration, metrics = Calibration(), {}
+    facts |= {"calibration": asdict(calibration), "metrics": metrics}
+    manifest = save_evidence(network, given.output, backbone, facts)
+    return Report(manifest, f"The evidence finder is in '{given.output}': {metrics}")
+
+
+def _material(
+    call: Call, chunk_tokens: int
+) -> tuple[Material, list[Group], list[Group], list[Group]]:
+    """Everything to learn from; then own groups, held-out groups, general reading groups."""
+    given = call.arguments
+    material = read_material(given.dataset, given.documents, chunk_tokens, call.progress)
+    material.split(given.hold_out)
+    if given.reading:
+        general = read_reading(given.reading, READING_ROWS, given.seed)
+        material = joined(material, general)
+    own, kept = material.split(given.hold_out)
+    reading = [group for group in own if group.source == READING]
+    return material, [group for group in own if group.source != READING], kept, reading
+
+
+def _reader(call: Call) -> Report:
+    from training.reader_trainer import (
+        ReaderConfig,
+        ReaderRun,
+        save_reader,
+        steps_of,
+        train_reader,
+    )
+    from training.tokenizer import ChatTokenizer
+
+    given = call.arguments
+    config = ReaderConfig(steps=given.steps, rank=given.rank, alpha=2 * given.rank, seed=given.seed)
+    source = locate_model(call.home.settings, call.home.workspace)
+    tokenizer = ChatTokenizer(source)
+    material, own, _, reading = _material(call, EVIDENCE_CHUNK_TOKENS)
+    replay = read_instructions(given.replay, REPLAY_ROWS) if given.replay else []
+    mix = ReaderMix(seed=given.seed)
+    examples = reader_examples(material, own, reading, replay, mix)
+    steps = steps_of([tokenizer.encode(example) for example in examples], config)
+    folder = call.home.workspace.runs / "reader"
+    folder.mkdir(exist_ok=True)
+    run = ReaderRun(folder, resume=given.resume)
+    model = train_reader(source, call.home.settings, steps, config, run, call.progress)
+    facts = {**asdict(config), "mix": asdict(mix), "data_sha256": material.sha256}
+    facts["held_out"] = given.hold_out
+    metrics = {"examples": sum(len(step) for step in steps)}
+    manifest = save_reader(model, given.output, source, facts, metrics)
+    return Report(asdict(manifest), f"The reader is in '{given.output}'.")
