@@ -42,7 +42,7 @@ def _embedded_folder() -> Path:
     if found is None or not found.submodule_search_locations:
         raise EngineError(
             f"The embedded embedder is missing: the package '{EMBEDDED_PACKAGE}' is not "
-            "installed. Run `make setup`, or set INHOUSE_EMBEDDER to a local model folder."
+            "installed. Run `make install`, or set INHOUSE_EMBEDDER to a local model folder."
         )
     return Path(found.submodule_search_locations[0]) / "model"
 

@@ -24,7 +24,7 @@ def backbone_folder() -> Path:
     if found is None or not found.submodule_search_locations:
         raise EngineError(
             f"The package '{EMBEDDED_PACKAGE}' is not installed, and the evidence finder is built "
-            "on its model. Run `make setup`, or set INHOUSE_EVIDENCE_FINDER=off."
+            "on its model. Run `make install`, or set INHOUSE_EVIDENCE_FINDER=off."
         )
     return Path(found.submodule_search_locations[0]) / "model"
 

@@ -1,10 +1,10 @@
 """The People page: accounts, roles, groups, sign-ins and the audit log. Admins only."""
 
-import secrets
 from typing import Any
 
 import gradio as gr
 
+from core.passwords import random_password
 from core.permissions import Account, Role
 from ui.guard import message, note
 from ui.markup import piece
@@ -50,7 +50,7 @@ class PeoplePage:
 
     def create(self, account: Account, name: str, role: str, groups: str) -> list[Any]:
         """Make an account with a first password, shown once."""
-        password = secrets.token_urlsafe(9)
+        password = random_password()
         made = self._accounts.create(
             name or "", password, role, groups_of(groups or ""), actor=account.name
         )  # fmt: skip
@@ -81,7 +81,7 @@ class PeoplePage:
     def reset(self, account: Account, person_id: Any) -> list[Any]:
         """Give a new first password."""
         person = self._accounts.get(picked(person_id))
-        password = secrets.token_urlsafe(9)
+        password = random_password()
         self._accounts.set_password(person.id, password, actor=account.name)
         shown = piece("first_password.html", name=person.name, password=password)
         return [shown, *self.listing(account)]

@@ -8,8 +8,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.engines.source import locate_model
-from assistant.shelf import check_name
-from core.errors import Conflict, InvalidInput, NotFound
+from core.errors import InvalidInput, NotFound
 from core.jobs import Job
 from core.permissions import Account
 from core.workspace import write_atomically
@@ -18,6 +17,7 @@ from training.dataset import Dataset, load_dataset
 from training.overlap import overlapping_wordings
 from training.preparation import Rendered, checks_for, passages_for, preview
 from training.runs import Run, RunOptions
+from training.service import start_run
 from ui.guard import message, note
 from ui.markup import piece
 from ui.parts import one_file
@@ -113,22 +113,18 @@ class TrainingPage:
         """Store the run and queue its job."""
         path = self._checked_data(data)
         name = (name or "").strip()
-        check_name(name)
-        if any(known.name == name for known in self._shelf.list()):
-            raise Conflict(f"There is an adapter '{name}' already. Choose another name.")
-        config = config_of(*values)
         options = RunOptions(
             skip_bad_rows="skip" in (agreed or []),
             allow_overlap="overlap" in (agreed or []),
             question_sets=tuple(str(one) for one in self._question_files()),
         )
-        run_id = self._runs.create(name, config, path, options, account.id)
+        run = start_run(self._home, name, config_of(*values), path, options, account.id)
         job = self._jobs.submit(
-            KIND, {"run_id": run_id}, title=f"Training {name}", account_id=account.id
+            KIND, {"run_id": run.id}, title=f"Training {name}", account_id=account.id
         )
-        self._runs.set_job(run_id, job)
-        self._audit.record(account.name, "training.start", name, {"run": run_id, "job": job})
-        return [*self.listing(account, run_id), *self.watch(account, run_id)]
+        self._runs.set_job(run.id, job)
+        self._audit.record(account.name, "training.start", name, {"run": run.id, "job": job})
+        return [*self.listing(account, run.id), *self.watch(account, run.id)]
 
     def _checked_data(self, data: str) -> Path:
         # The page holds the path only as a hint: nothing outside the uploads may be named.

@@ -162,6 +162,7 @@ def test_an_evaluation_ends_in_a_report(boss: Desk, adapter: str) -> None:
 def employee(browser: Browser, boss: Desk, app: RunningApp) -> Iterator[Desk]:
     """Somebody whom the admin has let in through the page."""
     page = boss.open("/people")
+    page.locator("table.list").first.wait_for()
     page.get_by_label("Name", exact=True).fill("anna")
     page.get_by_role("button", name="Create account").click()
     first = page.locator(".notice code").inner_text(timeout=SLOW)
