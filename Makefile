@@ -83,7 +83,8 @@ evaluate: install ## The four modes on the sample company's held-out questions
 		--questions sample/questions/heldout_*.jsonl --modes base,rag,tuned,tuned_rag --adapter asdfg-financial
 
 benchmarks: install-dev ## Speed and quality against named peers, as ratios
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@$(BIN)/python -m benchmarks.retrieval
+	@$(BIN)/python -m benchmarks.generation --workspace $(WORKSPACE)
 
 clean: ## Remove the virtual environment and caches; the workspace stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
