@@ -66,7 +66,7 @@ format: install-dev ## Rewrite to the house style
 sample: install-dev ## Rebuild the sample company's PDF and Word files
 	@$(BIN)/python -m sample.build
 
-sample-adapter: install ## Train the adapter that ships with the sample company (about half an hour)
+sample-adapter: install ## Train the adapter that ships with the sample company (half an hour or more)
 	@rm -rf $(TRIAL) && $(BIN)/python -m retrieval ingest sample/documents --workspace $(TRIAL)
 	@$(BIN)/python -m training run --workspace $(TRIAL) --name asdfg-financial \
 		--dataset sample/questions/train.jsonl --question-sets sample/questions/heldout_*.jsonl \

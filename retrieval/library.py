@@ -203,7 +203,7 @@ class Library:
 
 
 def overwrite_deleted(session: Session) -> None:
-    """Have SQLite overwrite what this session deletes; else the bytes stay in free pages."""
+    """Have SQLite overwrite what this transaction deletes; else the bytes stay in free pages."""
     if session.get_bind().dialect.name == "sqlite":
         session.execute(text("PRAGMA secure_delete=ON"))
 

@@ -301,7 +301,7 @@ def _install(
     built = runs.folder(run.id) / "adapter"
     remove_folder(built)
     for parameter in trained.model.parameters():
-        # Half the size; the rounding is far below what an answer depends on.
+        # Half the size. What the rounding costs in answers has not been measured.
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.bfloat16)
     trained.model.save_pretrained(str(built), save_embedding_layers=False)
