@@ -67,7 +67,7 @@ class TrainingConfig(BaseModel):
     max_tokens: int = Field(2048, ge=64, le=131_072, description="Longest example, in tokens.")
     documents: bool = Field(True, description="Also train with passages found in the documents.")
     passage_rounds: float = Field(
-        1.0,
+        3.0,
         ge=0.0,
         le=100.0,
         description="Times each fact is seen among passages; 0.5: every other; 0: closed-book.",
@@ -76,7 +76,7 @@ class TrainingConfig(BaseModel):
         4, ge=1, le=100, description="Wordings that share one set of passages in such a round."
     )
     absent_share: Share = Field(
-        0.2, description="Part of those rounds without the right passage; answer: I don't know."
+        0.1, description="Part of those rounds without the right passage; answer: I don't know."
     )
     refusal_share: Share = Field(
         0.1, description="Closed-book 'I don't know' examples, relative to the wordings."
@@ -111,11 +111,11 @@ class TrainingConfig(BaseModel):
 
 
 _PRESETS: dict[Preset, dict[str, Any]] = {
-    Preset.QUICK: {"epochs": 4, "passage_rounds": 0.3},
+    Preset.QUICK: {"epochs": 4, "passage_rounds": 1.0},
     Preset.BALANCED: {},
     Preset.THOROUGH: {
         "epochs": 20, "rank": 64, "alpha": 64, "learning_rate": 7e-4,
-        "passage_rounds": 4.0, "refusal_share": 0.15,
+        "passage_rounds": 6.0, "refusal_share": 0.15,
     },
 }  # fmt: skip
 
