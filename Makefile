@@ -6,9 +6,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 WORKSPACE ?= workspace
 # Threads that wait for each other without spinning: on a busy machine spinning costs most of the time.
 export GOMP_SPINCOUNT ?= 1000
-# Memory that a step of training frees is kept for the next: handing it back costs a tenth of the time.
-export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
-export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 TRIAL := $(WORKSPACE)-trial
 RUN := $(BIN)/python app.py --workspace $(WORKSPACE)
 

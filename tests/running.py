@@ -81,6 +81,11 @@ class RunningApp:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise
 
+    def kill(self) -> None:
+        """Let the application die without a word; what it started lives on."""
+        self.process.kill()
+        self.process.wait(60)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

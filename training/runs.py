@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import delete, func, select
 
 from core.database import now
-from core.errors import NotFound, WorkspaceError
+from core.errors import Conflict, NotFound, WorkspaceError
 from core.home import Home
+from core.job_store import JobStore
 from core.workspace import remove_folder, write_atomically
 from training.config import TrainingConfig, parse_config
 from training.tables import RunPointRow, RunRow
@@ -174,8 +175,20 @@ class Runs:
             row.finished_at, row.metrics = now(), metrics
         remove_folder(self.folder(run_id) / "checkpoints")
 
+    def require_idle(self, run: Run) -> None:
+        """Raise `Conflict` while a job works on the run, or waits to."""
+        store = JobStore(self.home.database)
+        if run.job_id is not None and store.get(run.job_id).active:
+            raise Conflict(f"Run {run.id} '{run.name}' is being trained. Stop it first.")
+
     def delete(self, run_id: int) -> None:
-        """Delete a run, its points, its copy of the data and its checkpoints."""
+        """Delete a run, its points, its copy of the data and its checkpoints.
+
+        Raises:
+            NotFound: there is none with this id.
+            Conflict: a job works on it.
+        """
+        self.require_idle(self.get(run_id))
         with self.home.database.session() as session:
             session.execute(delete(RunPointRow).where(RunPointRow.run_id == run_id))
             session.execute(delete(RunRow).where(RunRow.id == run_id))

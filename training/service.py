@@ -125,9 +125,13 @@ def delete_adapter(home: Home, name: str) -> dict[str, Any]:
 
     Raises:
         NotFound: neither an adapter nor a run has that name.
+        Conflict: a job works on one of the runs; nothing is deleted.
     """
     shelf, runs = Shelf(home), Runs(home)
-    made = [run.id for run in runs.list(limit=100_000) if run.name == name]
+    named = [run for run in runs.list(limit=100_000) if run.name == name]
+    for run in named:
+        runs.require_idle(run)
+    made = [run.id for run in named]
     on_shelf = name in {adapter.name for adapter in shelf.list()}
     if on_shelf:
         shelf.delete(name)

@@ -10,6 +10,7 @@ import gradio as gr
 
 from core.jobs import Job
 from core.permissions import Account, Role, reader_of
+from core.workspace import remove_folder
 from retrieval.library import Document
 from ui.chat_view import source_path
 from ui.guard import Guard, chosen, message, note
@@ -148,6 +149,18 @@ def keep(paths: Sequence[Path], uploads: Path) -> Path:
             number += 1
         shutil.move(path, target)
     return folder
+
+
+def forget_uploads(uploads: Path, jobs: Sequence[Job]) -> None:
+    """Remove files that people sent and no job will read any more; for the start of the app.
+
+    What a stopped ingest left, and training data that was only looked at, should not stay:
+    a document that was never stored cannot be deleted by anybody either.
+    """
+    kept = {path for job in jobs if job.active for path in job.payload.get("paths", ())}
+    for folder in uploads.iterdir():
+        if folder.name != "held-out" and str(folder) not in kept:
+            remove_folder(folder)
 
 
 def documents_html(found: Sequence[Document], total: int, query: str, *, admin: bool) -> str:

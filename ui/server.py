@@ -19,6 +19,7 @@ from core.errors import (
     SignInRequired,
 )
 from ui.api import api_router
+from ui.documents import forget_uploads
 from ui.gate import Gate, problem
 from ui.markup import FOLDER, page
 from ui.pages import mount_pages
@@ -28,6 +29,8 @@ from ui.shell import Shell, header
 from ui.sign_in import sign_in_router
 from ui.sources import source_router
 
+_JOBS = 10_000
+"""Jobs looked at for files that still wait to be read."""
 _STATUS: list[tuple[type[InhouseError], int]] = [
     (SignInRequired, 401),
     (SignInFailed, 401),
@@ -43,6 +46,7 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        forget_uploads(services.home.workspace.uploads, services.jobs.list(limit=_JOBS))
         services.jobs.start()
         services.turns.warm_up()
         yield

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.engines.source import locate_model
-from core.errors import InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput, NotFound
 from core.jobs import Job
 from core.permissions import Account
 from core.workspace import write_atomically
@@ -26,6 +26,7 @@ from ui.training_view import dataset_html, preview_html, run_html, runs_html, sh
 
 KIND = "train"
 LOG_LINES = 200
+FRESH = ("The base model", "")
 FIELDS = [name for name in TrainingConfig.model_fields if name not in ("preset", "method")]
 """Hyper-parameters of the advanced part, in the order of their declaration."""
 
@@ -108,23 +109,55 @@ class TrainingPage:
         return [values[field] for field in FIELDS]
 
     def start(
-        self, account: Account, data: str, name: str, agreed: list[str], *values: Any
+        self, account: Account, data: str, name: str, agreed: list[str], basis: Any, *values: Any
     ) -> list[Any]:
-        """Store the run and queue its job."""
+        """Store the run, perhaps one that goes on from the adapter `basis`, and queue its job."""
         path = self._checked_data(data)
         name = (name or "").strip()
         options = RunOptions(
             skip_bad_rows="skip" in (agreed or []),
             allow_overlap="overlap" in (agreed or []),
+            from_adapter=basis or None,
             question_sets=tuple(str(one) for one in self._question_files()),
         )
         run = start_run(self._home, name, config_of(*values), path, options, account.id)
+        return self._queue(account, run, "training.start")
+
+    def resume(self, account: Account, run_id: Any) -> list[Any]:
+        """Go on with a stopped or failed run from its last checkpoint."""
+        run = self._chosen_run(run_id)
+        if run.finished_at is not None:
+            raise Conflict(f"Run {run.id} '{run.name}' is finished. Start a new one.")
+        self._runs.require_idle(run)
+        return self._queue(account, run, "training.resume")
+
+    def _queue(self, account: Account, run: Run, action: str) -> list[Any]:
         job = self._jobs.submit(
-            KIND, {"run_id": run.id}, title=f"Training {name}", account_id=account.id
+            KIND, {"run_id": run.id}, title=f"Training {run.name}", account_id=account.id
         )
         self._runs.set_job(run.id, job)
-        self._audit.record(account.name, "training.start", name, {"run": run.id, "job": job})
+        self._audit.record(account.name, action, run.name, {"run": run.id, "job": job})
         return [*self.listing(account, run.id), *self.watch(account, run.id)]
+
+    def _chosen_run(self, run_id: Any) -> Run:
+        if not run_id:
+            raise message("Choose a run first.", "Nothing chosen")
+        return self._runs.get(int(run_id))
+
+    def ask_discard(self, account: Account, run_id: Any) -> list[Any]:
+        """Ask before deleting a run."""
+        return [piece("confirm_run.html", run=self._chosen_run(run_id)), gr.update(visible=True)]
+
+    def discard(self, account: Account, run_id: Any) -> list[Any]:
+        """Delete a run; an adapter that it made stays."""
+        run = self._chosen_run(run_id)
+        self._runs.delete(run.id)
+        self._audit.record(account.name, "training.delete", run.name, {"run": run.id})
+        note(f"Run {run.id} “{run.name}” is deleted.")
+        newest = self._runs.list(1)
+        shown = newest[0].id if newest else None
+        hidden = gr.update(visible=False)
+        return [hidden, *self.listing(account, shown), *self.watch(account, shown)]
 
     def _checked_data(self, data: str) -> Path:
         # The page holds the path only as a hint: nothing outside the uploads may be named.
@@ -137,15 +170,19 @@ class TrainingPage:
     def watch(self, account: Account, run_id: Any) -> list[Any]:
         """Show a run as the database knows it, and whether to look again."""
         if not run_id:
-            return [piece("no_run.html"), gr.update(visible=False), gr.update(active=False)]
+            hidden = gr.update(visible=False)
+            return [piece("no_run.html"), hidden, hidden, hidden, gr.update(active=False)]
         run = self._runs.get(int(run_id))
         job = self._job(run)
         log = self._jobs.log(job.id, LOG_LINES) if job else ""
         active = job is not None and job.active
         return [
             run_html(run, job, self._runs.points(run.id), log),
-            gr.update(visible=active), gr.update(active=active),
-        ]  # fmt: skip
+            gr.update(visible=active),
+            gr.update(visible=run.finished_at is None and not active),
+            gr.update(visible=not active),
+            gr.update(active=active),
+        ]
 
     def tick(self, account: Account, run_id: Any) -> list[Any]:
         """Look again; at the end of a run refresh the list and the shelf."""
@@ -153,7 +190,7 @@ class TrainingPage:
         run = self._runs.get(int(run_id)) if run_id else None
         job = self._job(run) if run else None
         if job is not None and job.active:
-            return [*seen, *(gr.update() for _ in range(4))]
+            return [*seen, *(gr.update() for _ in range(5))]
         return [*seen, *self.listing(account, run_id), *self.shelf(account)]
 
     def stop(self, account: Account, run_id: Any) -> list[Any]:
@@ -168,9 +205,12 @@ class TrainingPage:
         """Return the shelf and the choice of an adapter to change."""
         adapters = self._shelf.list()
         names = [one.name for one in adapters]
+        usable = [(one.name, one.name) for one in adapters if one.problem is None]
         return [
-            shelf_html(adapters, self._shelf.default()), gr.update(choices=names)
-        ]  # fmt: skip
+            shelf_html(adapters, self._shelf.default()),
+            gr.update(choices=names),
+            gr.update(choices=[FRESH, *usable]),
+        ]
 
     def make_default(self, account: Account, name: Any, reason: str) -> list[Any]:
         """Make an adapter the one that everybody gets."""
@@ -191,8 +231,8 @@ class TrainingPage:
         self._shelf.delete(chosen)
         self._audit.record(account.name, "adapter.delete", chosen)
         note(f"“{chosen}” is deleted.")
-        table, choice = self.shelf(account)
-        return [table, {**choice, "value": None}, gr.update(visible=False)]
+        table, choice, basis = self.shelf(account)
+        return [table, {**choice, "value": None}, basis, gr.update(visible=False)]
 
     def _picked(self, name: Any) -> str:
         if not name:

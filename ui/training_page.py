@@ -6,9 +6,10 @@ from typing import Any, Literal, get_args, get_origin
 import gradio as gr
 
 from training.config import Preset, TrainingConfig, preset
+from ui.guard import Guard
 from ui.parts import TICK, html, sheet
 from ui.services import Services
-from ui.training import FIELDS, TrainingPage
+from ui.training import FIELDS, FRESH, TrainingPage
 
 PRESETS = [
     ("Quick: a first look", Preset.QUICK.value),
@@ -66,28 +67,32 @@ def training_page(blocks: Any, services: Services) -> None:
                 examples = html()
         with gr.Column(elem_classes="plate"):
             html("<h2>2. How to train</h2>")
-            name, agreed, start, values = _form()
+            name, agreed, basis, start, values = _form()
         with gr.Column(elem_classes="plate"):
             html("<h2>3. Watch it learn</h2>")
             picked = gr.Dropdown(label="Run", choices=[], value=None)
             run = html()
             stop = gr.Button("Stop the run", visible=False)
+            tools = _run_tools()
         html("<h2>Runs</h2>")
         runs = html()
         html("<h2>Adapters</h2>")
         adapters = html()
         shelf = _shelf_panel()
     timer = gr.Timer(TICK, active=False)
-    watched, listed = [run, stop, timer], [runs, picked]
-    on_shelf = [adapters, shelf["adapter"]]
+    watched = [run, stop, tools["resume"], tools["ask"], timer]
+    listed = [runs, picked]
+    on_shelf = [adapters, shelf["adapter"], basis]
     guard.admin(blocks.load, page.load, None, [*listed, *watched, *on_shelf])
     guard.admin(check.click, page.check, [file, *values], [data, found, examples, shown, name])
     for control in values[:2]:
         guard.admin(control.input, page.use_preset, values[:2], values[2:])
-    guard.admin(start.click, page.start, [data, name, agreed, *values], [*listed, *watched])
+    guard.admin(start.click, page.start, [data, name, agreed, basis, *values],
+                [*listed, *watched])  # fmt: skip
     guard.admin(picked.input, page.watch, [picked], watched)
     guard.admin(timer.tick, page.tick, [picked], [*watched, *listed, *on_shelf])
     guard.admin(stop.click, page.stop, [picked], watched)
+    _wire_run_tools(guard, page, tools, picked, [*listed, *watched])
     one = shelf["adapter"]
     guard.admin(shelf["make"].click, page.make_default, [one, shelf["reason"]], on_shelf)
     guard.admin(shelf["ask"].click, page.ask_delete, [one], [shelf["text"], shelf["confirm"]])
@@ -96,16 +101,42 @@ def training_page(blocks: Any, services: Services) -> None:
                 [shelf["confirm"]])  # fmt: skip
 
 
-def _form() -> tuple[Any, Any, Any, list[Any]]:
+def _run_tools() -> dict[str, Any]:
+    with gr.Row(elem_classes="tools"):
+        resume = gr.Button("Resume the run", size="sm", visible=False)
+        ask = gr.Button("Delete the run…", size="sm", visible=False)
+    with gr.Group(visible=False, elem_classes="confirm") as confirm:
+        text = html()
+        with gr.Row():
+            delete = gr.Button("Delete it", variant="stop", size="sm")
+            keep = gr.Button("Keep it", size="sm")
+    return {
+        "resume": resume, "ask": ask, "confirm": confirm, "text": text, "delete": delete,
+        "keep": keep,
+    }  # fmt: skip
+
+
+def _wire_run_tools(
+    guard: Guard, page: TrainingPage, tools: dict[str, Any], picked: Any, shown: list[Any]
+) -> None:
+    confirm = tools["confirm"]
+    guard.admin(tools["resume"].click, page.resume, [picked], shown)
+    guard.admin(tools["ask"].click, page.ask_discard, [picked], [tools["text"], confirm])
+    guard.admin(tools["delete"].click, page.discard, [picked], [confirm, *shown])
+    guard.admin(tools["keep"].click, lambda account: gr.update(visible=False), None, [confirm])
+
+
+def _form() -> tuple[Any, Any, Any, Any, list[Any]]:
     chosen = gr.Radio(PRESETS, value=Preset.BALANCED.value, label="How long it may take")
     method = gr.Radio(METHODS, value="lora", label="Method")
     with gr.Accordion("Advanced: every setting", open=False), gr.Row(elem_classes="settings"):
         controls = [control_for(name) for name in FIELDS]
+    basis = gr.Dropdown([FRESH], value="", label="Start from")
     agreed = gr.CheckboxGroup(AGREED, value=[], label="If the check found something")
     with gr.Row():
         name = gr.Textbox(label="Name of the adapter", max_lines=1, scale=3)
         start = gr.Button("Start training", variant="primary", scale=1)
-    return name, agreed, start, [chosen, method, *controls]
+    return name, agreed, basis, start, [chosen, method, *controls]
 
 
 def _shelf_panel() -> dict[str, Any]:

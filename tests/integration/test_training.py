@@ -24,6 +24,7 @@ from assistant.service import open_model
 from assistant.shelf import Shelf
 from core.errors import Conflict, DatasetError, NotFound, Stopped, WorkspaceError
 from core.home import Home, open_home
+from core.job_store import JobStore
 from retrieval.service import Retrieval, open_retrieval
 from tests.fakes import HashingEmbedder
 from tests.integration.tiny_model import write_tiny_model
@@ -277,6 +278,20 @@ def test_a_full_disk_is_told_and_the_job_goes_on_later(here: Home, data: Path) -
     watcher = Watcher()
     assert handle(here, {"run_id": run.id}, watcher)["adapter"] == "full"
     assert any("Resumed after step 4" in line for line in watcher.lines)
+
+
+def test_a_run_that_is_being_trained_is_not_deleted(here: Home, data: Path) -> None:
+    run = start_run(here, "busy", small(), data, RunOptions())
+    store = JobStore(here.database)
+    job = store.add("train", {"run_id": run.id}, "Training busy", None)
+    Runs(here).set_job(run.id, job)
+    for delete in (lambda: Runs(here).delete(run.id), lambda: delete_adapter(here, "busy")):
+        with pytest.raises(Conflict, match="is being trained"):
+            delete()
+    assert Runs(here).dataset_path(run.id).exists()
+    store.ask_stop(job)
+    assert delete_adapter(here, "busy")["runs"] == [run.id]
+    assert not Runs(here).folder(run.id).exists()
 
 
 def test_command(here: Home, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,16 +1,20 @@
 """Pure translations: answers, sources, documents, targets of redirects, requests' origin."""
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.datastructures import Headers
 
 from assistant.modes import Answer, AnswerMode, Timing
 from core.errors import InvalidInput
+from core.job_store import Job, JobState
 from retrieval.library import Chunk
 from retrieval.passages import Passage
 from training.config import TrainingConfig, preset
 from ui.chat_view import COMPARE, modes_of, snippet, turn_html, view_of_answer, view_of_part
+from ui.documents import forget_uploads
 from ui.gate import content_policy, is_open, same_origin, token_of
 from ui.parts import groups_of
 from ui.shell import dress
@@ -152,3 +156,23 @@ def test_an_impossible_value_is_named() -> None:
 def test_small_parts() -> None:
     assert groups_of(" legal, board ,,") == {"legal", "board"}
     assert suggested_name(Path("My Data (1).jsonl")) == "my-data--1"
+
+
+def test_files_that_wait_for_a_job_survive_a_restart_and_others_go(tmp_path: Path) -> None:
+    waiting, stopped, arriving = (tmp_path / name for name in ("a1", "b2", "arriving"))
+    for folder in (waiting, stopped, arriving, tmp_path / "held-out"):
+        folder.mkdir()
+        (folder / "file.md").write_text("x")
+    jobs = [
+        job_of(1, JobState.QUEUED, {"paths": [str(waiting)]}),
+        job_of(2, JobState.STOPPED, {"paths": [str(stopped)]}),
+        job_of(3, JobState.RUNNING, {"run_id": 1}),
+    ]
+    forget_uploads(tmp_path, jobs)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a1", "held-out"]
+    assert (waiting / "file.md").exists()
+
+
+def job_of(number: int, state: JobState, payload: dict[str, Any]) -> Job:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return Job(number, "x", "X", state, 0, 0, "", None, "", payload, None, None, at, at, None, 1)
