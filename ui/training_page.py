@@ -80,8 +80,7 @@ def training_page(blocks: Any, services: Services) -> None:
         adapters = html()
         shelf = _shelf_panel()
     timer = gr.Timer(TICK, active=False)
-    watched = [run, stop, tools["resume"], tools["ask"], timer]
-    listed = [runs, picked]
+    watched, listed = [run, stop, tools["resume"], tools["ask"], timer], [runs, picked]
     on_shelf = [adapters, shelf["adapter"], basis]
     guard.admin(blocks.load, page.load, None, [*listed, *watched, *on_shelf])
     guard.admin(check.click, page.check, [file, *values], [data, found, examples, shown, name])
