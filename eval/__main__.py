@@ -99,10 +99,10 @@ def _line(one: Evaluation) -> str:
 def _sets(call: Call) -> Report:
     found = QuestionSets(call.home).list()
     data = [
-        {"id": s.id, "name": s.name, "version": s.version, "questions": s.counts,
-         "warnings": list(s.warnings)} for s in found
+        {"id": s.id, "name": s.name, "number": s.number, "version": s.version,
+         "questions": s.counts, "warnings": list(s.warnings)} for s in found
     ]  # fmt: skip
-    lines = [f"{s.id:4}  {s.name} {s.version[:12]} {s.counts}" for s in found]
+    lines = [f"{s.id:4}  {s.name}, version {s.number} ({s.version[:12]}) {s.counts}" for s in found]
     return Report({"question_sets": data}, "\n".join(lines) or "No question sets yet.")
 
 

@@ -1,22 +1,26 @@
-"""Held-out questions: reading JSONL and CSV, and every check made on arrival."""
+"""Held-out questions: rows made into questions, and every check of what they say."""
 
-import csv
 import hashlib
-import io
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from core.errors import DatasetError
+from core.values import storable
 from eval.metrics import holds_quote
+from eval.near import Wordings
 from eval.texts import contains_phrase, words
 
 SHOWN_PROBLEMS = 20
-NEAR = 0.85
-"""Word-set Jaccard from which two wordings count as the same question."""
+COLUMNS = (
+    "id", "fact_id", "question", "answer", "short_answers", "kind", "evidence_file",
+    "evidence_quote", "tags", "why",
+)  # fmt: skip
+"""Of the documented format, in the order they are written."""
+_SEPARATOR = re.compile(r"(\\*)\|")
 
 
 class Kind(StrEnum):
@@ -70,26 +74,6 @@ def version_of(questions: Sequence[HeldOutQuestion]) -> str:
     return hashlib.sha256(rows.encode()).hexdigest()
 
 
-def read_questions(path: Path) -> list[HeldOutQuestion]:
-    """Read a JSONL or CSV file and check it.
-
-    Raises:
-        DatasetError: every wrong line (the first 20) with what to do about it.
-    """
-    try:
-        text = path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise DatasetError(f"The question set '{path}' does not exist. Check the path.") from None
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"The question set '{path}' is not UTF-8 text (byte {error.start}). Save it as UTF-8."
-        ) from None
-    except OSError as error:
-        raise DatasetError(f"The question set '{path}' cannot be read: {error.strerror}.") from None
-    numbered = _csv_rows(text) if path.suffix.lower() == ".csv" else _jsonl_rows(text, path)
-    return parse_questions(numbered, f"The question set '{path}'")
-
-
 def parse_questions(
     rows: Iterable[tuple[int, Mapping[str, Any]]], name: str
 ) -> list[HeldOutQuestion]:
@@ -105,98 +89,115 @@ def parse_questions(
         try:
             questions.append(question_from_row(row, line))
             lines.append(line)
-        except ValueError as error:
+        except ColumnError as error:
             problems.append(f"line {line}: {error}")
     problems += duplicates(questions, lines)
     if problems:
-        raise DatasetError(_listing(f"{name} cannot be used", problems))
+        raise DatasetError(listing(f"{name} cannot be used", problems))
     if not questions:
         raise DatasetError(f"{name} holds no question. Add one row a question.")
     return questions
 
 
-def _listing(head: str, problems: Sequence[str]) -> str:
+def listing(head: str, problems: Sequence[str]) -> str:
+    """A message of several problems: the first 20, and how many more there are."""
     shown = [f"  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
     more = len(problems) - len(shown)
     tail = [f"  and {more} more"] if more > 0 else []
     return "\n".join([f"{head} ({len(problems)} problems):", *shown, *tail])
 
 
-def _jsonl_rows(text: str, path: Path) -> list[tuple[int, Mapping[str, Any]]]:
-    rows: list[tuple[int, Mapping[str, Any]]] = []
-    problems = []
-    for line, content in enumerate(text.splitlines(), start=1):
-        if not content.strip():
-            continue
-        try:
-            row = json.loads(content)
-        except ValueError as error:
-            problems.append(f"line {line}: not JSON ({error}). Write one JSON object a line.")
-            continue
-        if not isinstance(row, dict):
-            problems.append(f"line {line}: a {type(row).__name__}, not an object with 'question'.")
-            continue
-        rows.append((line, row))
-    if problems:
-        raise DatasetError(_listing(f"The question set '{path}' cannot be used", problems))
-    return rows
+class ColumnError(DatasetError):
+    """What is wrong with one column of a row, and the remedy."""
+
+    def __init__(self, column: str, text: str) -> None:
+        """`column` is one of `COLUMNS`."""
+        super().__init__(text)
+        self.column = column
 
 
-def _csv_rows(text: str) -> list[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text))
-    return [(reader.line_num, {k: v for k, v in row.items() if k}) for row in reader]
+def split_list(text: str) -> list[str]:
+    r"""Split texts parted by '|'. `\|` is a '|' within a text; `join_list` writes it so."""
+    parts, start, part = [], 0, ""
+    for found in _SEPARATOR.finditer(text):
+        slashes = len(found[1])
+        part += text[start : found.start()] + "\\" * (slashes // 2)
+        start = found.end()
+        if slashes % 2:
+            part += "|"
+        else:
+            parts.append(part)
+            part = ""
+    return [*parts, part + text[start:]]
+
+
+def join_list(texts: Sequence[str]) -> str:
+    """Write a list as one cell of a CSV file."""
+    marked = [re.sub(r"(\\*)\|", r"\1\1\\|", text) for text in texts]
+    ended = [re.sub(r"(\\+)$", r"\1\1", text) for text in marked[:-1]]
+    return "|".join([*ended, *marked[-1:]])
+
+
+def _clean(value: Any) -> str:
+    text = str(value)
+    return storable(text, len(text) + 1).strip()
 
 
 def _texts(value: Any, column: str) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
-    parts = value.split("|") if isinstance(value, str) else value
-    if not isinstance(parts, list) or not all(
+    parts = split_list(value) if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(
         isinstance(part, str | int | float) for part in parts
     ):
-        raise ValueError(f"'{column}' is {value!r}. Write a list of texts, or texts parted by '|'.")
-    return tuple(str(part).strip() for part in parts if str(part).strip())
+        raise ColumnError(
+            column, f"'{column}' is {value!r}. Write a list of texts, or texts parted by '|'."
+        )
+    return tuple(text for text in map(_clean, parts) if text)
 
 
-def _kind(value: str, answers: Sequence[str]) -> Kind:
+def _kind(value: str, answered: bool) -> Kind:
     if not value:
-        if not answers:
-            raise ValueError(
-                "no answer. Give 'answer' or 'short_answers', or set 'kind' to 'unanswerable'."
+        if not answered:
+            raise ColumnError(
+                "answer",
+                "no answer. Give 'answer' or 'short_answers', or set 'kind' to 'unanswerable'.",
             )
         return Kind.UNSEEN
     try:
         return Kind(value.lower())
     except ValueError:
         known = ", ".join(kind.value for kind in Kind)
-        raise ValueError(f"kind '{value}' is unknown. Use one of: {known}.") from None
+        raise ColumnError("kind", f"kind '{value}' is unknown. Use one of: {known}.") from None
 
 
 def question_from_row(row: Mapping[str, Any], line: int) -> HeldOutQuestion:
     """Check one row of the documented format; `line` names rows without an id.
 
     Raises:
-        ValueError: what is wrong and the remedy.
+        ColumnError: what is wrong and the remedy.
     """
 
     def field(name: str) -> str:
         value = row.get(name)
-        return "" if value is None else str(value).strip()
+        return "" if value is None else _clean(value)
 
     text = field("question")
     if not words(text):
-        raise ValueError("'question' is empty. Write the question, or delete the row.")
+        raise ColumnError("question", "'question' is empty. Write the question, or delete the row.")
     answer, shorts = field("answer"), _texts(row.get("short_answers"), "short_answers")
-    kind = _kind(field("kind"), [answer, *shorts] if answer or shorts else [])
+    kind = _kind(field("kind"), bool(answer or shorts))
     if kind is Kind.UNANSWERABLE and (answer or shorts):
-        raise ValueError(
+        raise ColumnError(
+            "answer" if answer else "short_answers",
             f"marked unanswerable, yet has the answer '{answer or shorts[0]}'. "
-            "Clear the answers, or set 'kind' to 'seen' or 'unseen'."
+            "Clear the answers, or set 'kind' to 'seen' or 'unseen'.",
         )
     if kind is not Kind.UNANSWERABLE and not (answer or shorts):
-        raise ValueError(
+        raise ColumnError(
+            "answer",
             f"marked {kind.value}, yet has no answer. Give 'answer' or 'short_answers', "
-            "or set 'kind' to 'unanswerable'."
+            "or set 'kind' to 'unanswerable'.",
         )
     name = field("id") or f"q{line}"
     return HeldOutQuestion(
@@ -237,12 +238,12 @@ def duplicates(questions: Sequence[HeldOutQuestion], lines: Sequence[int]) -> li
 
 def near_duplicates(questions: Sequence[HeldOutQuestion]) -> list[str]:
     """Pairs of different facts asked in nearly the same words: a warning, not an error."""
-    bags = [frozenset(words(question.question)) for question in questions]
+    wordings = Wordings([question.question for question in questions])
     return [
-        f"'{questions[a].id}' and '{questions[b].id}' are nearly the same question."
-        for a in range(len(bags))
-        for b in range(a + 1, len(bags))
-        if questions[a].fact_id != questions[b].fact_id and _jaccard(bags[a], bags[b]) >= NEAR
+        f"'{first.id}' and '{questions[number].id}' are nearly the same question."
+        for at, first in enumerate(questions)
+        for number, _ in wordings.near(first.question)
+        if number > at and first.fact_id != questions[number].fact_id
     ]
 
 
@@ -256,23 +257,29 @@ def weak_answers(questions: Sequence[HeldOutQuestion]) -> list[str]:
     ]
 
 
-def training_wordings(path: Path) -> list[str]:
-    """Every wording of a training file (JSONL or CSV): `question`, `paraphrases`, `wordings`.
+@dataclass(frozen=True)
+class Trained:
+    """A held-out question that stands in training data, word for word or nearly."""
 
-    Raises:
-        DatasetError: the file cannot be read.
-    """
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"The training file '{path}' cannot be read: {error}.") from None
-    rows = _csv_rows(text) if path.suffix.lower() == ".csv" else _jsonl_rows(text, path)
+    question: HeldOutQuestion
+    wording: str
+    exact: bool
+
+    def __str__(self) -> str:
+        if self.exact:
+            said = f"'{self.question.id}': '{self.question.question}' was trained on."
+            return f"{said} Delete or reword it."
+        return f"'{self.question.id}' is close to the trained wording '{self.wording}'."
+
+
+def find_trained(questions: Sequence[HeldOutQuestion], wordings: Wordings) -> list[Trained]:
+    """Questions that `wordings` of training data hold; word order does not count."""
     found = []
-    for _, row in rows:
-        found.append(str(row.get("question") or ""))
-        for column in ("paraphrases", "wordings"):
-            found += _texts(row.get(column), column)
-    return [wording for wording in found if wording.strip()]
+    for question in questions:
+        nearest = wordings.nearest(question.question)
+        if nearest is not None:
+            found.append(Trained(question, nearest[0], nearest[1] == 1.0))
+    return found
 
 
 def check_training_overlap(
@@ -283,56 +290,40 @@ def check_training_overlap(
     Raises:
         DatasetError: a held-out question stands word for word in the training data.
     """
-    bags = [(wording, frozenset(words(wording))) for wording in wordings]
-    exact, near = [], []
-    for question in questions:
-        own = frozenset(words(question.question))
-        wording, closest = max(
-            ((wording, _jaccard(own, bag)) for wording, bag in bags),
-            key=lambda pair: pair[1],
-            default=("", 0.0),
-        )
-        if closest == 1.0:
-            exact.append(
-                f"'{question.id}': '{question.question}' was trained on. Delete or reword it."
-            )
-        elif closest >= NEAR:
-            near.append(f"'{question.id}' is close to the trained wording '{wording}'.")
+    found = find_trained(questions, Wordings(wordings))
+    exact = [str(one) for one in found if one.exact]
     if exact:
-        raise DatasetError(_listing(f"Held-out questions stand in '{source}'", exact))
-    return near
+        raise DatasetError(listing(f"Held-out questions stand in '{source}'", exact))
+    return [str(one) for one in found]
 
 
 def evidence_warnings(
     questions: Sequence[HeldOutQuestion], text_of: Callable[[str], str | None]
 ) -> list[str]:
     """Evidence that is not where it should be. `text_of` gives a document's text or None."""
-    warnings = []
-    for question in questions:
-        if not question.evidence_quote:
-            continue
-        text = text_of(question.evidence_file)
-        if text is None:
-            warnings.append(
-                f"'{question.id}': the document '{question.evidence_file}' is not in the "
-                "workspace. Ingest it, or correct 'evidence_file'."
-            )
-        elif not _quoted(text, question.evidence_quote):
-            warnings.append(
-                f"'{question.id}': the quote is not in '{question.evidence_file}': "
-                f"'{question.evidence_quote[:80]}'. Correct 'evidence_quote'."
-            )
-    return warnings
+    problems = ((question, evidence_problem(question, text_of)) for question in questions)
+    return [f"'{question.id}': {text}" for question, text in problems if text]
+
+
+def evidence_problem(question: HeldOutQuestion, text_of: Callable[[str], str | None]) -> str:
+    """Why a question's evidence cannot be found, with the remedy; '' if it can or has none."""
+    file, quote = question.evidence_file, question.evidence_quote
+    if not file:
+        return "has a quote, but names no document. Fill 'evidence_file'." if quote else ""
+    text = text_of(file)
+    if text is None:
+        return (
+            f"the document '{file}' is not in the workspace. Ingest it, or correct 'evidence_file'."
+        )
+    if quote and not _quoted(text, quote):
+        return f"the quote is not in '{file}': '{quote[:80]}'. Correct 'evidence_quote'."
+    return ""
 
 
 def _quoted(text: str, quote: str) -> bool:
     if " ".join(words(quote)) in " ".join(words(text)):
         return True
     return holds_quote(text, quote, same_document=True)
-
-
-def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    return len(a & b) / len(a | b) if a | b else 1.0
 
 
 def spread(questions: Sequence[HeldOutQuestion], limit: int | None) -> list[HeldOutQuestion]:

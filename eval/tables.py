@@ -10,16 +10,22 @@ from core.database import Base, UtcDateTime
 
 
 class QuestionSetRow(Base):
-    """A named set in one version; its questions are one JSON list, read and written whole."""
+    """A named set in one version; its questions are one JSON list, read and written whole.
+
+    Rows of one name are its versions, numbered from 1. A row is never changed.
+    """
 
     __tablename__ = "eval_question_sets"
-    __table_args__ = (sa.UniqueConstraint("name", "version", name="uq_eval_question_sets_name"),)
+    __table_args__ = (sa.UniqueConstraint("name", "number", name="uq_eval_question_sets_number"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     name: Mapped[str] = mapped_column(sa.String(200))
+    number: Mapped[int]
     version: Mapped[str] = mapped_column(sa.String(64))
     questions: Mapped[list[dict[str, Any]]] = mapped_column(sa.JSON)
     warnings: Mapped[list[str]] = mapped_column(sa.JSON)
+    author: Mapped[str] = mapped_column(sa.String(64))
+    change: Mapped[str] = mapped_column(sa.String(200))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

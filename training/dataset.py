@@ -20,8 +20,8 @@ from typing import Any
 
 from assistant.prompts import REFUSAL, is_refusal
 from core.errors import DatasetError
+from core.privacy import find_personal, mask_personal
 from training.config import PersonalData
-from training.privacy import find_personal, mask_personal
 from training.rows import Problem, RawRow, Reading, Severity, read_rows
 from training.similarity import near_pairs
 

@@ -1,6 +1,5 @@
 """The Evaluation page: admins run evaluations, everyone reads what came out."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,7 +12,7 @@ from eval.evaluations import Evaluation, Plan, RowFilter
 from ui.evaluation_view import answers_html, history_html, live_html, report_html
 from ui.guard import chosen, message, note
 from ui.markup import piece
-from ui.parts import TICK, html, job_html, one_file, sheet
+from ui.parts import TICK, html, job_html, sheet
 from ui.services import Services
 
 KIND = "evaluate"
@@ -108,14 +107,6 @@ class EvaluationPage:
     def _answers(self, evaluation_id: int, wanted: RowFilter) -> str:
         rows = self._evaluations.rows(evaluation_id, wanted)
         return answers_html(rows[:ANSWERS], len(rows))
-
-    def add_set(self, account: Account, file: Any, name: str) -> list[Any]:
-        """Check and keep an uploaded question set."""
-        path: Path = one_file(file, "a JSONL or CSV file of questions")
-        added = self._sets.add(path, (name or "").strip() or path.stem)
-        self._audit.record(account.name, "questions.add", added.name, {"id": added.id})
-        shown = piece("question_set.html", s=added)
-        return [shown, gr.update(value=None), "", *self.choices(account)]
 
     def run(self, account: Account, *values: Any) -> list[Any]:
         """Queue an evaluation: sets, modes, adapter, limit, with the right passage, title."""
@@ -218,7 +209,6 @@ def evaluation_page(blocks: Any, services: Services) -> None:
         with gr.Column(visible=False, elem_classes="plate") as panel:
             inputs, run, stop = _run_panel()
             job, live = html(), html()
-            added, add_file, add_name, add = _set_panel()
         with gr.Row(elem_classes="finder"):
             picked = gr.Dropdown(label="Report", choices=[], value=None, scale=4)
             delete = gr.Button("Delete this evaluation", size="sm", scale=0, visible=False)
@@ -243,8 +233,6 @@ def evaluation_page(blocks: Any, services: Services) -> None:
         guard.employee(
             control.input, page.answers, [picked, *filters], [answers], trigger_mode="always_last"
         )
-    guard.admin(add.click, page.add_set, [add_file, add_name],
-                [added, add_file, add_name, sets, adapter])  # fmt: skip
     guard.admin(run.click, page.run, inputs, watched)
     guard.admin(stop.click, page.stop, None, watched)
     guard.admin(timer.tick, page.tick, None, [*watched, *listed, *shown])
@@ -253,6 +241,7 @@ def evaluation_page(blocks: Any, services: Services) -> None:
 
 def _run_panel() -> tuple[list[Any], Any, Any]:
     html("<h2>New evaluation</h2>")
+    html(piece("to_question_sets.html"))
     sets = gr.Dropdown(label="Question sets", choices=[], multiselect=True, value=[])
     modes = gr.CheckboxGroup(MODES, value=[value for _, value in MODES], label="Modes")
     with gr.Row():
@@ -268,18 +257,6 @@ def _run_panel() -> tuple[list[Any], Any, Any]:
         run = gr.Button("Run the evaluation", variant="primary")
         stop = gr.Button("Stop", visible=False)
     return [sets, modes, adapter, limit, oracle, title], run, stop
-
-
-def _set_panel() -> tuple[Any, Any, Any, Any]:
-    with gr.Accordion("Add a question set", open=False):
-        add_file = gr.File(label="JSONL or CSV of held-out questions", height=130)
-        with gr.Row():
-            add_name = gr.Textbox(
-                label="Name", placeholder="Name of the file", max_lines=1, scale=3
-            )
-            add = gr.Button("Check and add", scale=1)
-        added = html()
-    return added, add_file, add_name, add
 
 
 def _filters() -> list[Any]:

@@ -16,8 +16,10 @@ from core.logs import fault_message, record_fault
 from core.permissions import Account, require_account, require_admin
 from ui.guard import COOKIE
 
-ADMIN_PAGES = ("/training", "/people")
-PAGES = ("/", "/documents", "/training", "/evaluation", "/people", "/account")
+ADMIN_PAGES = ("/training", "/question-sets", "/people")
+PAGES = (
+    "/", "/documents", "/training", "/evaluation", "/question-sets", "/people", "/account",
+)  # fmt: skip
 """Paths of the Gradio pages."""
 
 _OPEN = ("/sign-in", "/look/", "/assets/", "/static/", "/theme.css", "/favicon.ico", "/api/health")
@@ -37,10 +39,11 @@ _GRADIO = (
 """What Gradio's own pages need. Everything else it offers (its API, file links, proxy, run
 history, monitoring) is closed."""
 _OWN = (
-    "/password", "/sign-out", "/source/", "/document/", "/original/", "/report/", "/api/",
+    "/password", "/sign-out", "/source/", "/document/", "/original/", "/report/", "/questions/",
+    "/api/",
 )  # fmt: skip
 
-_READ = ("/password", "/source/", "/document/", "/original/", "/report/")
+_READ = ("/password", "/source/", "/document/", "/original/", "/report/", "/questions/")
 """What a person opens by a link: without a session it leads to the sign-in."""
 
 SMALL_BODY = 4_000_000

@@ -11,6 +11,7 @@ from ui.chat import ask_page
 from ui.documents import documents_page
 from ui.evaluation import evaluation_page
 from ui.people import people_page
+from ui.question_sets import question_sets_page
 from ui.services import Services
 from ui.theme import theme
 from ui.training_page import training_page
@@ -19,6 +20,7 @@ _PAGES = [
     ("Documents", "documents", documents_page),
     ("Training", "training", training_page),
     ("Evaluation", "evaluation", evaluation_page),
+    ("Question sets", "question-sets", question_sets_page),
     ("People", "people", people_page),
     ("Account", "account", account_page),
 ]

@@ -1,10 +1,13 @@
-"""Reports of evaluations as files."""
+"""Reports of evaluations, and question sets, as files."""
+
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
 from core.errors import NotFound
-from core.permissions import Role, require_account
+from core.permissions import Role, require_account, require_admin
+from eval.question_files import write_csv, write_jsonl
 from ui.evaluation import require_rows
 from ui.services import Services
 
@@ -12,6 +15,10 @@ _TYPES = {
     "html": "text/html; charset=utf-8",
     "md": "text/markdown; charset=utf-8",
     "json": "application/json",
+}
+_WRITERS = {
+    "jsonl": (write_jsonl, "application/x-ndjson"),
+    "csv": (write_csv, "text/csv; charset=utf-8"),
 }
 # The report is a page of its own with its style and script inside: it runs in a sandbox, where
 # it has no cookie, no origin and no way out.
@@ -22,7 +29,7 @@ _SANDBOX = (
 
 
 def report_router(services: Services) -> APIRouter:
-    """Return the route `/report/{evaluation}/{kind}`."""
+    """Return the routes `/report/{evaluation}/{kind}` and `/questions/{set}/{kind}`."""
     router = APIRouter()
     evaluations = services.evaluations
 
@@ -41,5 +48,19 @@ def report_router(services: Services) -> APIRouter:
             name = f"evaluation-{evaluation_id}.{kind}"
             response.headers["content-disposition"] = f'attachment; filename="{name}"'
         return response
+
+    @router.get("/questions/{set_id}/{kind}")
+    def questions(request: Request, set_id: int, kind: str) -> Response:
+        require_admin(request.state.account)
+        found = services.question_sets.get(set_id)
+        if kind not in _WRITERS:
+            raise NotFound(f"There is no '{kind}' of a question set. Choose jsonl or csv.")
+        write, media_type = _WRITERS[kind]
+        name = quote(f"{found.name} {found.number}.{kind}", safe="")
+        return Response(
+            write(found.questions),
+            media_type=media_type,
+            headers={"content-disposition": f"attachment; filename*=utf-8''{name}"},
+        )
 
     return router

@@ -31,6 +31,9 @@ from ui.sources import source_router
 
 _JOBS = 10_000
 """Jobs looked at for files that still wait to be read."""
+_FILES = ("/source/", "/document/", "/original/", "/report/", "/questions/")
+"""What a person opens by a link: errors there are pages."""
+
 _STATUS: list[tuple[type[InhouseError], int]] = [
     (SignInRequired, 401),
     (SignInFailed, 401),
@@ -76,7 +79,7 @@ def status_of(error: InhouseError) -> int:
 
 def _add_error_pages(app: FastAPI) -> None:
     def answer(request: Request, status: int, text: str) -> Response:
-        if request.url.path.startswith(("/source/", "/document/", "/original/", "/report/")):
+        if request.url.path.startswith(_FILES):
             here = request.url.path
             bar = header(request.state.account, here)
             title = "Not found" if status == 404 else "That did not work"

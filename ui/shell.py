@@ -16,11 +16,12 @@ TITLES = {
     "/documents": "Documents",
     "/training": "Training",
     "/evaluation": "Evaluation",
+    "/question-sets": "Question sets",
     "/people": "People",
     "/account": "Account",
 }
 _FOR_EMPLOYEES = ("/", "/documents", "/evaluation")
-_FOR_ADMINS = ("/", "/documents", "/training", "/evaluation", "/people")
+_FOR_ADMINS = ("/", "/documents", "/training", "/evaluation", "/question-sets", "/people")
 
 _HEAD = (
     '<meta name="color-scheme" content="light dark">'

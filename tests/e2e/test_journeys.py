@@ -129,12 +129,14 @@ def test_bad_questions_get_a_message(boss: Desk) -> None:
 
 def test_an_evaluation_ends_in_a_report(boss: Desk, adapter: str) -> None:
     rows = [
-        {"id": f"q{n}", "fact_id": f"f{n}", "question": q, "answer": a, "short_answers": [s],
+        {"id": f"q{n}", "fact_id": f"f{n}", "question": f"Could you look up: {q}", "answer": a,
+         "short_answers": [s],
          "kind": "seen", "evidence_file": f"part-{n}.md", "evidence_quote": a}
         for n, (q, a, s) in enumerate(FACTS[:2])
     ]  # fmt: skip
     content = "\n".join(json.dumps(row) for row in rows).encode()
     page = boss.open("/evaluation")
+    page.locator(".sheet").get_by_role("link", name="Question sets").click()
     page.get_by_text("Add a question set").click()
     page.locator("input[type=file]").set_input_files(
         FilePayload(name="held-out.jsonl", mimeType="application/json", buffer=content)
@@ -142,6 +144,7 @@ def test_an_evaluation_ends_in_a_report(boss: Desk, adapter: str) -> None:
     page.get_by_text("held-out.jsonl").wait_for()
     page.get_by_role("button", name="Check and add").click()
     page.get_by_text("is added: 2 questions").wait_for(timeout=SLOW)
+    boss.open("/evaluation")
     page.get_by_label("Question sets").click()
     page.get_by_role("option", name="held-out (2)").click()
     page.keyboard.press("Escape")
@@ -178,7 +181,7 @@ def test_an_employee_sees_and_reaches_no_admin_page(documents: list[str], employ
     page = employee.open("/")
     expect(page.get_by_role("link", name="Documents", exact=True)).to_be_visible()
     assert page.get_by_role("link", name="Training").count() == 0
-    for path in ("/training", "/people"):
+    for path in ("/training", "/question-sets", "/people"):
         employee.open(path)
         assert page.url == f"{employee.app.url}/"
     employee.open("/documents")
@@ -192,7 +195,8 @@ def test_an_employee_sees_and_reaches_no_admin_page(documents: list[str], employ
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/documents", "/training", "/evaluation", "/people", "/account"]
+    "path",
+    ["/", "/documents", "/training", "/evaluation", "/question-sets", "/people", "/account"],
 )
 def test_every_page_fits_a_phone(boss: Desk, documents: list[str], path: str) -> None:
     page = boss.page

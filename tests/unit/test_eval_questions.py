@@ -5,18 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import DatasetError, NotFound
-from core.home import Home
-from eval.question_sets import QuestionSets
+from core.errors import DatasetError
+from eval.question_files import read_questions, training_wordings
 from eval.questions import (
     Kind,
     check_training_overlap,
     evidence_warnings,
     merge,
     parse_questions,
-    read_questions,
     spread,
-    training_wordings,
     version_of,
     weak_answers,
 )
@@ -123,20 +120,6 @@ def test_a_limit_takes_questions_evenly() -> None:
 def test_merged_sets_keep_ids_apart() -> None:
     one = parse_questions([(1, ROW)], "x")
     assert [q.id for q in merge([one, one])] == ["a", "a/2"]
-
-
-def test_sets_are_stored_once_edited_and_deleted(home: Home) -> None:
-    sets = QuestionSets(home)
-    first = sets.add([ROW], "leave")
-    assert sets.add([ROW], "leave").id == first.id
-    assert first.counts == {"seen": 1}
-    edited = sets.edit(first.id, [{**ROW, "answer": "30 days.", "short_answers": ["30"]}])
-    assert edited.version != first.version
-    assert sets.get(first.id).questions[0].short_answers == ("30",)
-    assert [one.id for one in sets.list()] == [first.id]
-    sets.delete(first.id)
-    with pytest.raises(NotFound, match="no question set"):
-        sets.get(first.id)
 
 
 @pytest.mark.shared

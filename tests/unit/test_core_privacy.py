@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.privacy import (
+from core.privacy import (
     PersonalKind,
     find_personal,
     iban_holds,

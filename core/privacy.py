@@ -1,4 +1,4 @@
-"""Personal data in training texts: found by fixed rules, masked on request.
+"""Personal data in texts: found by fixed rules, masked on request.
 
 What is found: e-mail addresses, phone numbers, US social security numbers, IBANs whose
 checksum holds (ISO 13616), payment card numbers whose Luhn digit holds (ISO/IEC 7812).
