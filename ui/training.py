@@ -18,11 +18,11 @@ from training.overlap import overlapping_wordings
 from training.preparation import Rendered, checks_for, passages_for, preview
 from training.runs import Run, RunOptions
 from training.service import start_run
-from ui.guard import message, note
 from ui.markup import piece
 from ui.parts import one_file
+from ui.promotion import PromotionPanel
 from ui.services import Services
-from ui.training_view import dataset_html, preview_html, run_html, runs_html, shelf_html
+from ui.training_view import dataset_html, preview_html, run_html, runs_html
 
 KIND = "train"
 LOG_LINES = 200
@@ -33,20 +33,24 @@ FIELDS = [name for name in TrainingConfig.model_fields if name not in ("preset",
 class TrainingPage:
     """Handlers of the page; each gets the admin's account first."""
 
-    def __init__(self, services: Services) -> None:
-        """Use runs, jobs and the shelf of `services`."""
+    def __init__(self, services: Services, promotion: PromotionPanel) -> None:
+        """Use runs and jobs of `services`, and the shelf below them."""
+        self._promotion = promotion
         self._services = services
         self._home = services.home
         self._runs = services.runs
         self._jobs = services.jobs
-        self._shelf = services.shelf
         self._audit = services.audit
 
     def load(self, account: Account) -> list[Any]:
         """Fill the page; an unfinished run is shown again after any reload."""
         newest = self._runs.list(1)
         shown = newest[0].id if newest else None
-        return [*self.listing(account, shown), *self.watch(account, shown), *self.shelf(account)]
+        return [
+            *self.listing(account, shown),
+            *self.watch(account, shown),
+            *self._promotion.listing(account),
+        ]
 
     def listing(self, account: Account, shown: Any) -> list[Any]:
         """Return the list of runs and the choice of one to watch."""
@@ -153,8 +157,8 @@ class TrainingPage:
         run = self._runs.get(int(run_id)) if run_id else None
         job = self._job(run) if run else None
         if job is not None and job.active:
-            return [*seen, *(gr.update() for _ in range(4))]
-        return [*seen, *self.listing(account, run_id), *self.shelf(account)]
+            return [*seen, *(gr.update() for _ in range(6))]
+        return [*seen, *self.listing(account, run_id), *self._promotion.listing(account)]
 
     def stop(self, account: Account, run_id: Any) -> list[Any]:
         """Stop the run that is shown; its checkpoint stays."""
@@ -163,41 +167,6 @@ class TrainingPage:
             self._jobs.stop(run.job_id)
             self._audit.record(account.name, "job.stop", run.name, {"job": run.job_id})
         return self.watch(account, run_id)
-
-    def shelf(self, account: Account) -> list[Any]:
-        """Return the shelf and the choice of an adapter to change."""
-        adapters = self._shelf.list()
-        names = [one.name for one in adapters]
-        return [
-            shelf_html(adapters, self._shelf.default()), gr.update(choices=names)
-        ]  # fmt: skip
-
-    def make_default(self, account: Account, name: Any, reason: str) -> list[Any]:
-        """Make an adapter the one that everybody gets."""
-        chosen = self._picked(name)
-        self._shelf.set_default(chosen, account.id, (reason or "").strip())
-        self._audit.record(account.name, "adapter.default", chosen, {"reason": reason or ""})
-        note(f"“{chosen}” is the default now.")
-        return self.shelf(account)
-
-    def ask_delete(self, account: Account, name: Any) -> list[Any]:
-        """Ask before deleting an adapter."""
-        chosen = self._picked(name)
-        return [piece("confirm_adapter.html", name=chosen), gr.update(visible=True)]
-
-    def delete(self, account: Account, name: Any) -> list[Any]:
-        """Delete an adapter."""
-        chosen = self._picked(name)
-        self._shelf.delete(chosen)
-        self._audit.record(account.name, "adapter.delete", chosen)
-        note(f"“{chosen}” is deleted.")
-        table, choice = self.shelf(account)
-        return [table, {**choice, "value": None}, gr.update(visible=False)]
-
-    def _picked(self, name: Any) -> str:
-        if not name:
-            raise message("Choose an adapter first.", "Nothing chosen")
-        return self._shelf.get(str(name)).name
 
 
 def config_of(preset_name: str, method: str, *values: Any) -> TrainingConfig:

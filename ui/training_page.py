@@ -7,6 +7,7 @@ import gradio as gr
 
 from training.config import Preset, TrainingConfig, preset
 from ui.parts import TICK, html, sheet
+from ui.promotion import promotion_panel
 from ui.services import Services
 from ui.training import FIELDS, TrainingPage
 
@@ -49,7 +50,6 @@ def choices_of(annotation: Any) -> list[str]:
 
 def training_page(blocks: Any, services: Services) -> None:
     """Build the page."""
-    page = TrainingPage(services)
     guard = services.guard
     with gr.Column(elem_classes="sheet"):
         sheet("Training", "Teach the model your questions and answers; watch it learn.")
@@ -74,12 +74,10 @@ def training_page(blocks: Any, services: Services) -> None:
             stop = gr.Button("Stop the run", visible=False)
         html("<h2>Runs</h2>")
         runs = html()
-        html("<h2>Adapters</h2>")
-        adapters = html()
-        shelf = _shelf_panel()
+        panel, on_shelf = promotion_panel(services)
+    page = TrainingPage(services, panel)
     timer = gr.Timer(TICK, active=False)
     watched, listed = [run, stop, timer], [runs, picked]
-    on_shelf = [adapters, shelf["adapter"]]
     guard.admin(blocks.load, page.load, None, [*listed, *watched, *on_shelf])
     guard.admin(check.click, page.check, [file, *values], [data, found, examples, shown, name])
     for control in values[:2]:
@@ -88,12 +86,6 @@ def training_page(blocks: Any, services: Services) -> None:
     guard.admin(picked.input, page.watch, [picked], watched)
     guard.admin(timer.tick, page.tick, [picked], [*watched, *listed, *on_shelf])
     guard.admin(stop.click, page.stop, [picked], watched)
-    one = shelf["adapter"]
-    guard.admin(shelf["make"].click, page.make_default, [one, shelf["reason"]], on_shelf)
-    guard.admin(shelf["ask"].click, page.ask_delete, [one], [shelf["text"], shelf["confirm"]])
-    guard.admin(shelf["delete"].click, page.delete, [one], [*on_shelf, shelf["confirm"]])
-    guard.admin(shelf["keep"].click, lambda account: gr.update(visible=False), None,
-                [shelf["confirm"]])  # fmt: skip
 
 
 def _form() -> tuple[Any, Any, Any, list[Any]]:
@@ -106,22 +98,3 @@ def _form() -> tuple[Any, Any, Any, list[Any]]:
         name = gr.Textbox(label="Name of the adapter", max_lines=1, scale=3)
         start = gr.Button("Start training", variant="primary", scale=1)
     return name, agreed, start, [chosen, method, *controls]
-
-
-def _shelf_panel() -> dict[str, Any]:
-    with gr.Column(elem_classes="plate"):
-        with gr.Row():
-            adapter = gr.Dropdown(label="Adapter", choices=[], value=None)
-            reason = gr.Textbox(label="Why it becomes the default", max_lines=1)
-        with gr.Row(elem_classes="tools"):
-            make = gr.Button("Make it the default", size="sm")
-            ask = gr.Button("Delete…", size="sm")
-        with gr.Group(visible=False, elem_classes="confirm") as confirm:
-            text = html()
-            with gr.Row():
-                delete = gr.Button("Delete the adapter", variant="stop", size="sm")
-                keep = gr.Button("Keep it", size="sm")
-    return {
-        "adapter": adapter, "reason": reason, "make": make, "ask": ask, "confirm": confirm,
-        "text": text, "delete": delete, "keep": keep,
-    }  # fmt: skip
