@@ -1,4 +1,4 @@
-"""`python -m eval`: run, list, sets, show, rescore, compare, check, promote, audit."""
+"""`python -m eval`: evaluations, their comparison, the gate, the audit of models."""
 
 import argparse
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Any
 
 from assistant.modes import AnswerMode
 from assistant.shelf import Shelf
+from core.audit import OPERATOR_NAME, Audit
 from core.cli import Call, CommandLine, Report
 from core.errors import NotFound
 from core.home import Home
@@ -152,6 +153,8 @@ def _promote(call: Call) -> Report:
     decision = Gate(call.home, margin=given.margin).promote(
         given.adapter, given.evaluation, general_id=given.general, override_reason=given.override
     )
+    detail = {"outcome": decision.outcome, "reason": decision.reason}
+    Audit(call.home.database).record(OPERATOR_NAME, "adapter.default", decision.adapter, detail)
     data = {
         "adapter": decision.adapter,
         "allowed": decision.allowed,
@@ -159,6 +162,13 @@ def _promote(call: Call) -> Report:
         "findings": list(decision.findings),
     }
     return Report(data, "\n".join([f"'{decision.adapter}' is promoted.", *decision.findings]))
+
+
+def _demote(call: Call) -> Report:
+    decision = Gate(call.home).clear(call.arguments.reason)
+    detail = {"outcome": decision.outcome, "reason": decision.reason}
+    Audit(call.home.database).record(OPERATOR_NAME, "adapter.default", "none", detail)
+    return Report({"findings": list(decision.findings)}, "\n".join(decision.findings))
 
 
 def _check(call: Call) -> Report:
@@ -218,15 +228,20 @@ def _add_promote(commands: CommandLine) -> None:
     parser = commands.add("promote", _promote, "Make an adapter the default if it is not worse.")
     # fmt: off
     parser.add_argument("adapter", metavar="ADAPTER")
-    parser.add_argument("--evaluation", type=int, required=True, metavar="ID",
-                        help="measured the adapter and the present default")
+    parser.add_argument("--evaluation", type=int, metavar="ID",
+                        help="measured the adapter and the present default (default: the newest)")
     parser.add_argument("--general", type=int, metavar="ID",
-                        help="measured base and tuned on general questions")
+                        help="measured base and tuned on general questions (default: the newest)")
     parser.add_argument("--margin", type=float, default=MARGIN, metavar="SHARE",
                         help=f"loss still called not worse (default: {MARGIN})")
     parser.add_argument("--override", default="", metavar="REASON",
                         help="promote all the same; the reason is kept")
     # fmt: on
+
+
+def _add_demote(commands: CommandLine) -> None:
+    parser = commands.add("demote", _demote, "Take the default away: no adapter is used.")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it is kept")
 
 
 def _add_audit(commands: CommandLine) -> None:
@@ -257,6 +272,7 @@ def commands() -> CommandLine:
     compare.add_argument("second", type=int, metavar="B")
     _add_check(line)
     _add_promote(line)
+    _add_demote(line)
     _add_audit(line)
     return line
 

@@ -1,32 +1,74 @@
 """The gate: an adapter becomes the employees' default only if it is not worse.
 
-Not worse means: the whole 95% interval of the difference lies above minus the margin (a
-non-inferiority test at 2.5% a side). Too few questions therefore close the gate: what cannot be
-told is not let through. An admin may override; the reason is kept.
+It must be not worse than the present default on the firm's questions, and not worse than the base
+model on general ones. Not worse means: the whole 95% interval of the difference lies above minus
+the margin (a non-inferiority test at 2.5% a side). Too few questions therefore close the gate: what
+cannot be told is not let through. An admin may override; the reason is kept.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
-from assistant.engines.adapter_files import weights_hash
 from assistant.modes import AnswerMode
 from assistant.shelf import Shelf
 from core.database import now
 from core.errors import Conflict, InvalidInput
 from core.home import Home
+from core.jobs import Jobs
 from eval.evaluations import Evaluations
+from eval.gate_evidence import Column, Evidence, Missing, is_general
+from eval.noninferiority import least_questions, lower_bound, upper_bound
 from eval.recommend import ENOUGH
 from eval.records import EvaluatedRow
 from eval.summary import compare
 from eval.tables import GateRow
 
 MARGIN = 0.03
+GENERAL_MARGIN = 0.05
+"""Wider: a general set guards against harm, and 120 questions can hold it; 3 points take 125."""
 MODE = AnswerMode.TUNED_RAG
 """The mode that a default adapter serves beside documents."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One of the two comparisons, for a candidate."""
+
+    about: str
+    """'current' (the firm's questions) or 'general'."""
+    passed: bool
+    finding: str
+    """One sentence for people."""
+    evaluation_id: int | None
+    """Which evaluation carried it; None: there is none."""
+    missing: Missing | None = None
+    """The evaluation that would tell, where one would."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the gate says of a candidate, and what was compared."""
+
+    adapter: str
+    checks: tuple[Check, ...]
+
+    @property
+    def allowed(self) -> bool:
+        """Tell whether every comparison passed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """One sentence a comparison."""
+        return tuple(check.finding for check in self.checks)
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """The evaluations that are missing and can be run now."""
+        return tuple(check.missing for check in self.checks if check.missing)
 
 
 @dataclass(frozen=True)
@@ -34,6 +76,7 @@ class GateDecision:
     """What the gate found, and what became of it."""
 
     adapter: str
+    """'' where the default was taken away."""
     allowed: bool
     overridden: bool
     findings: tuple[str, ...]
@@ -42,43 +85,66 @@ class GateDecision:
     account_id: int | None
     created_at: datetime
 
+    @property
+    def outcome(self) -> str:
+        """'promoted', 'overridden', 'refused' or 'cleared'."""
+        if not self.adapter:
+            return "cleared"
+        if self.allowed:
+            return "promoted"
+        return "overridden" if self.overridden else "refused"
+
 
 class Gate:
     """Promotes adapters that pass, and keeps every decision."""
 
     def __init__(self, home: Home, *, margin: float = MARGIN) -> None:
-        """`margin` is the loss, 0 to 1, that is still called not worse."""
+        """`margin` is the loss on the firm's questions, 0 to 1, that is still called not worse."""
         self._home = home
         self._margin = margin
         self._evaluations = Evaluations(home)
+        self._evidence = Evidence(home)
+        self._shelf = Shelf(home)
 
     def judge(
-        self, adapter: str, evaluation_id: int, general_id: int | None = None
-    ) -> tuple[bool, list[str]]:
+        self, adapter: str, evaluation_id: int | None = None, general_id: int | None = None
+    ) -> Judgement:
         """Tell whether `adapter` may become the default, and why.
 
         Args:
             adapter: the candidate.
             evaluation_id: a finished evaluation of the candidate, and of the present default if
-                there is one, on the firm's questions. Without a default the candidate is held
-                against the same answers without adapter.
-            general_id: a finished evaluation of `base` and `tuned` on general questions.
+                there is one, on the firm's questions; None: the newest that measured both with
+                their present weights. Without a default the candidate is held against the same
+                answers without adapter.
+            general_id: a finished evaluation of `base` and `tuned` on general questions; None: the
+                newest on questions tagged 'general'.
 
         Raises:
-            InvalidInput: the evaluation lacks an arm that is needed.
-            NotFound: no such evaluation.
+            InvalidInput: a named evaluation lacks what is needed.
+            NotFound: no such adapter or evaluation.
         """
-        current = Shelf(self._home).default()
+        self._shelf.get(adapter)
+        current = self._shelf.default()
         rival = current if current != adapter else None
-        verdicts = [self._against_current(adapter, rival, evaluation_id)]
-        if general_id is not None:
-            verdicts.append(self._against_base(adapter, general_id))
-        return all(passed for passed, _ in verdicts), [finding for _, finding in verdicts]
+        mine = Column(MODE, adapter)
+        other = Column(MODE, rival) if rival else Column(AnswerMode.RAG, None)
+        name = f"the present default '{rival}'" if rival else "documents without an adapter"
+        checks = (
+            self._check("current", (mine, other), evaluation_id, name),
+            self._check(
+                "general",
+                (Column(AnswerMode.TUNED, adapter), Column(AnswerMode.BASE, None)),
+                general_id,
+                "the base model on general questions",
+            ),
+        )
+        return Judgement(adapter, checks)
 
     def promote(
         self,
         adapter: str,
-        evaluation_id: int,
+        evaluation_id: int | None = None,
         *,
         general_id: int | None = None,
         account_id: int | None = None,
@@ -88,29 +154,78 @@ class Gate:
 
         Raises:
             Conflict: it does not pass and no reason is given; nothing is changed.
+            AdapterError: it is damaged.
             InvalidInput, NotFound: as `judge`.
         """
-        allowed, findings = self.judge(adapter, evaluation_id, general_id)
+        judgement = self.judge(adapter, evaluation_id, general_id)
+        allowed, findings = judgement.allowed, judgement.findings
         reason = override_reason.strip()
+        overridden = bool(reason) and not allowed
         decision = GateDecision(
-            adapter,
-            allowed,
-            bool(reason) and not allowed,
-            tuple(findings),
-            reason,
-            account_id,
-            now(),
-        )
+            adapter, allowed, overridden, findings, reason, account_id, now()
+        )  # fmt: skip
         if not allowed and not reason:
             self._keep(decision)
             raise Conflict(
                 f"The adapter '{adapter}' is not promoted: {' '.join(findings)} "
-                "Train it again, or override with a reason."
+                "Run what is missing or train it again, or override with a reason."
             )
-        why = reason or f"passed the gate with evaluation {evaluation_id}"
-        Shelf(self._home).set_default(adapter, account_id, why)
+        carried = ", ".join(str(check.evaluation_id) for check in judgement.checks)
+        why = reason or f"passed the gate with evaluations {carried}"
+        self._shelf.set_default(adapter, account_id, why)
         self._keep(decision)
         return decision
+
+    def clear(self, reason: str, account_id: int | None = None) -> GateDecision:
+        """Take the default away: employees get answers without an adapter from now on.
+
+        Nothing has to be measured for that: it is the way back when an adapter does harm.
+
+        Raises:
+            InvalidInput: no reason is given.
+            Conflict: there is no default.
+        """
+        current = self._shelf.default()
+        if current is None:
+            raise Conflict("No adapter is the default. There is nothing to take away.")
+        if not reason.strip():
+            raise InvalidInput(
+                f"No reason is given for taking '{current}' away. Write one; it is kept."
+            )
+        finding = f"'{current}' is no longer the default; no adapter is."
+        decision = GateDecision("", True, False, (finding,), reason.strip(), account_id, now())
+        self._shelf.set_default(None, account_id, reason.strip())
+        self._keep(decision)
+        return decision
+
+    def queue_missing(self, adapter: str, jobs: Jobs, account_id: int | None = None) -> list[int]:
+        """Queue exactly the evaluations that `judge` misses, each once; return their ids.
+
+        Raises:
+            Conflict: none is missing, or there are no questions to ask.
+            NotFound: no such adapter.
+        """
+        missing = self.judge(adapter).missing
+        if not missing:
+            raise Conflict(
+                f"No evaluation that could be run is missing for '{adapter}'. "
+                "Read the findings: they name what to do."
+            )
+        waiting = {int(job.payload["evaluation_id"]) for job in jobs.list("evaluate") if job.active}
+        queued = []
+        for one in missing:
+            made = self._evaluations.unfinished(one.question_set_ids, one.plan)
+            if made is None:
+                made = self._evaluations.create(
+                    one.question_set_ids, one.plan, title=one.title, account_id=account_id
+                )
+            if made not in waiting:
+                jobs.submit(
+                    "evaluate", {"evaluation_id": made}, title=f"Evaluating: {one.title}",
+                    account_id=account_id,
+                )  # fmt: skip
+            queued.append(made)
+        return queued
 
     def history(self, limit: int = 50) -> list[GateDecision]:
         """The newest decisions, newest first."""
@@ -128,51 +243,55 @@ class Gate:
         with self._home.database.session() as session:
             session.add(GateRow(**{**decision.__dict__, "findings": list(decision.findings)}))
 
-    def _against_current(
-        self, adapter: str, current: str | None, evaluation_id: int
-    ) -> tuple[bool, str]:
-        mine = self._arm(evaluation_id, MODE, adapter)
-        other = self._arm(evaluation_id, MODE if current else AnswerMode.RAG, current)
-        name = f"the present default '{current}'" if current else "no adapter"
-        return self._not_worse(evaluation_id, mine, other, name)
-
-    def _against_base(self, adapter: str, general_id: int) -> tuple[bool, str]:
-        mine = self._arm(general_id, AnswerMode.TUNED, adapter)
-        other = self._arm(general_id, AnswerMode.BASE, None)
-        return self._not_worse(general_id, mine, other, "the base model on general questions")
-
-    def _arm(self, evaluation_id: int, mode: AnswerMode, adapter: str | None) -> str:
-        for arm in self._evaluations.get(evaluation_id).arms:
-            if arm["mode"] == mode and arm["adapter"] == adapter and not arm["oracle"]:
-                self._check_weights(adapter, arm["configuration"], evaluation_id)
-                return str(arm["name"])
-        wanted = f"'{mode.value}'" + (f" with the adapter '{adapter}'" if adapter else "")
-        raise InvalidInput(
-            f"Evaluation {evaluation_id} did not measure {wanted}. "
-            "Run one that does, then promote with it."
-        )
-
-    def _check_weights(
-        self, adapter: str | None, configuration: dict[str, Any], evaluation_id: int
-    ) -> None:
-        """An adapter trained again under its old name is another adapter."""
-        if adapter is None:
-            return
-        weights = weights_hash(Shelf(self._home).get(adapter).ref.path)
-        if configuration.get("adapter_hash") != weights:
-            raise InvalidInput(
-                f"Evaluation {evaluation_id} measured other weights under the name '{adapter}'. "
-                "Run it again with the adapter as it is now."
-            )
-
-    def _not_worse(self, evaluation_id: int, mine: str, other: str, name: str) -> tuple[bool, str]:
-        rows = self._evaluations.rows(evaluation_id)
-        return not_worse(
+    def _check(
+        self, about: str, columns: tuple[Column, Column], given: int | None, name: str
+    ) -> Check:
+        general = about == "general"
+        margin = GENERAL_MARGIN if general else self._margin
+        number = given
+        if number is None:
+            number = self._evidence.newest(columns, general=general)
+        if number is None:
+            return self._unmeasured(about, columns, name)
+        mine, other = self._evidence.columns(number, columns)
+        rows = self._evaluations.rows(number)
+        if given is None or not general:
+            rows = [row for row in rows if is_general(row.question) == general]
+        passed, finding = not_worse(
             [row for row in rows if row.arm == mine],
             [row for row in rows if row.arm == other],
-            self._margin,
+            margin,
             name,
         )
+        enough = max(ENOUGH, least_questions(margin))
+        asked = len({row.question.fact_id for row in rows})
+        missing = None
+        if asked < enough:
+            missing = self._evidence.missing(columns, general=general, more_than=asked)
+        return Check(about, passed, f"Evaluation {number}: {finding}", number, missing)
+
+    def _unmeasured(self, about: str, columns: tuple[Column, Column], name: str) -> Check:
+        general = about == "general"
+        missing = self._evidence.missing(columns, general=general)
+        margin = GENERAL_MARGIN if general else self._margin
+        enough = max(ENOUGH, least_questions(margin))
+        finding = (
+            f"Not measured yet: '{columns[0].adapter}', with its present weights, against {name}."
+        )
+        if missing:
+            finding += f" Run the evaluation “{missing.title}” ({missing.questions} questions)."
+        elif general:
+            finding += (
+                " No stored question set is general. Add one on the Evaluation page: at least "
+                f"{enough} questions of everyday knowledge, each with the tag 'general'; "
+                "sample/questions/general.jsonl, which comes with Inhouse, is such a set."
+            )
+        else:
+            finding += (
+                f" Add a question set of at least {enough} held-out questions on the Evaluation "
+                "page first."
+            )
+        return Check(about, False, finding, None, missing)
 
 
 def not_worse(
@@ -180,19 +299,36 @@ def not_worse(
 ) -> tuple[bool, str]:
     """Non-inferiority of two arms in questions handled rightly.
 
+    The interval is the wider, at each end, of the bootstrap over facts and the score interval in
+    which the wordings of a fact count as one observation.
+
     Returns:
         whether the candidate passes, and the finding as a sentence.
     """
     places = {row.question.id: number for number, row in enumerate(rival)}
     mine = [replace(r, ordinal=places[r.question.id]) for r in candidate if r.question.id in places]
     theirs = [replace(row, ordinal=places[row.question.id]) for row in rival]
-    gap = compare(mine, theirs)["measures"]["correct"]["difference"]
-    if gap["n"] < ENOUGH:
-        return False, f"Against {name}: {gap['n']} questions are too few; {ENOUGH} are needed."
-    passed = gap["low"] > -margin
-    span = f"{100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}"
-    verdict = "not worse than" if passed else "not shown to stay within"
+    tested = compare(mine, theirs)["measures"]["correct"]
+    gap, count = tested["difference"], tested["difference"]["n"]
+    failed = {row.ordinal for row in (*mine, *theirs) if row.error}
+    facts = len({row.question.fact_id for row in mine if row.ordinal not in failed})
+    enough = max(ENOUGH, least_questions(margin))
+    lost = f" {len(failed)} questions failed and are not counted." if failed else ""
+    if facts < enough:
+        return False, (
+            f"against {name}: {count} questions on {facts} facts are too few. Even if no answer "
+            f"differed, a margin of {100 * margin:.0f} points takes {enough} facts.{lost}"
+        )
+    scale = facts / count
+    wins, losses = scale * tested["wins"], scale * tested["losses"]
+    low = min(gap["low"], lower_bound(wins, losses, facts))
+    high = max(gap["high"], upper_bound(wins, losses, facts))
+    passed = low > -margin
+    span = f"{100 * low:+.1f} to {100 * high:+.1f}"
+    verdict = "not worse, with" if passed else "not shown to stay within"
+    if high < -margin:
+        verdict = "worse, beyond"
     return passed, (
-        f"Against {name}: {100 * gap['value']:+.1f} points (95%: {span}) on {gap['n']} questions, "
-        f"{verdict} the margin of {100 * margin:.0f} points."
+        f"against {name}: {100 * gap['value']:+.1f} points (95%: {span}) on {count} questions, "
+        f"{verdict} the margin of {100 * margin:.0f} points.{lost}"
     )

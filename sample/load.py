@@ -14,6 +14,7 @@ from core.home import Home
 from core.permissions import OPERATOR
 from core.progress import Progress, Silent
 from core.workspace import write_atomically
+from eval.gate import Gate
 from eval.question_sets import QuestionSets
 from retrieval.service import Retrieval
 
@@ -56,7 +57,7 @@ def load_sample(
     if "questions" not in record.loaded:
         _load_questions(question_sets)
         record.add("questions")
-    if "adapter" not in record.loaded and _load_adapter(shelf, progress):
+    if "adapter" not in record.loaded and _load_adapter(home, shelf, progress):
         record.add("adapter")
 
 
@@ -101,7 +102,7 @@ def _load_questions(question_sets: QuestionSets) -> None:
             question_sets.add(folder / file, name, training_files=[folder / "train.jsonl"])
 
 
-def _load_adapter(shelf: Shelf, progress: Progress) -> bool:
+def _load_adapter(home: Home, shelf: Shelf, progress: Progress) -> bool:
     """Install the shipped adapter; tell whether that is settled."""
     built = ROOT / "adapter"
     if not (built / "manifest.json").is_file():
@@ -112,5 +113,7 @@ def _load_adapter(shelf: Shelf, progress: Progress) -> bool:
         return True
     shelf.install(ADAPTER, built)
     if shelf.default() is None and shelf.get(ADAPTER).problem is None:
-        shelf.set_default(ADAPTER, None, "comes with the demonstration company")
+        # Nothing is measured yet, and a first start shall show all four modes: an override, which
+        # stands in the list of decisions as one.
+        Gate(home).promote(ADAPTER, override_reason="comes with the demonstration company")
     return True

@@ -12,6 +12,7 @@ from core.audit import Audit
 from core.home import Home
 from core.jobs import Jobs
 from eval.evaluations import Evaluations
+from eval.gate import Gate
 from eval.question_sets import QuestionSets
 from retrieval.service import Retrieval, open_retrieval
 from training.runs import Runs
@@ -37,6 +38,7 @@ class Services:
     runs: Runs
     question_sets: QuestionSets
     evaluations: Evaluations
+    gate: Gate
     turns: Turns
     guard: Guard
 
@@ -75,6 +77,7 @@ def open_services(
         runs=Runs(home),
         question_sets=QuestionSets(home),
         evaluations=Evaluations(home),
+        gate=Gate(home),
         turns=Turns(assistant, conversations, logs),
         guard=Guard(accounts, logs),
     )

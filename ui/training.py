@@ -21,8 +21,9 @@ from training.service import start_run
 from ui.guard import message, note
 from ui.markup import piece
 from ui.parts import one_file
+from ui.promotion import PromotionPanel
 from ui.services import Services
-from ui.training_view import dataset_html, preview_html, run_html, runs_html, shelf_html
+from ui.training_view import dataset_html, preview_html, run_html, runs_html
 
 KIND = "train"
 LOG_LINES = 200
@@ -34,20 +35,26 @@ FIELDS = [name for name in TrainingConfig.model_fields if name not in ("preset",
 class TrainingPage:
     """Handlers of the page; each gets the admin's account first."""
 
-    def __init__(self, services: Services) -> None:
-        """Use runs, jobs and the shelf of `services`."""
+    def __init__(self, services: Services, promotion: PromotionPanel) -> None:
+        """Use runs and jobs of `services`, and the shelf below them."""
+        self._promotion = promotion
         self._services = services
+        self._shelf = services.shelf
         self._home = services.home
         self._runs = services.runs
         self._jobs = services.jobs
-        self._shelf = services.shelf
         self._audit = services.audit
 
     def load(self, account: Account) -> list[Any]:
         """Fill the page; an unfinished run is shown again after any reload."""
         newest = self._runs.list(1)
         shown = newest[0].id if newest else None
-        return [*self.listing(account, shown), *self.watch(account, shown), *self.shelf(account)]
+        return [
+            *self.listing(account, shown),
+            *self.watch(account, shown),
+            *self._promotion.listing(account),
+            self.bases(),
+        ]
 
     def listing(self, account: Account, shown: Any) -> list[Any]:
         """Return the list of runs and the choice of one to watch."""
@@ -190,8 +197,9 @@ class TrainingPage:
         run = self._runs.get(int(run_id)) if run_id else None
         job = self._job(run) if run else None
         if job is not None and job.active:
-            return [*seen, *(gr.update() for _ in range(5))]
-        return [*seen, *self.listing(account, run_id), *self.shelf(account)]
+            return [*seen, *(gr.update() for _ in range(7))]
+        shelf = self._promotion.listing(account)
+        return [*seen, *self.listing(account, run_id), *shelf, self.bases()]
 
     def stop(self, account: Account, run_id: Any) -> list[Any]:
         """Stop the run that is shown; its checkpoint stays."""
@@ -201,43 +209,10 @@ class TrainingPage:
             self._audit.record(account.name, "job.stop", run.name, {"job": run.job_id})
         return self.watch(account, run_id)
 
-    def shelf(self, account: Account) -> list[Any]:
-        """Return the shelf and the choice of an adapter to change."""
-        adapters = self._shelf.list()
-        names = [one.name for one in adapters]
-        usable = [(one.name, one.name) for one in adapters if one.problem is None]
-        return [
-            shelf_html(adapters, self._shelf.default()),
-            gr.update(choices=names),
-            gr.update(choices=[FRESH, *usable]),
-        ]
-
-    def make_default(self, account: Account, name: Any, reason: str) -> list[Any]:
-        """Make an adapter the one that everybody gets."""
-        chosen = self._picked(name)
-        self._shelf.set_default(chosen, account.id, (reason or "").strip())
-        self._audit.record(account.name, "adapter.default", chosen, {"reason": reason or ""})
-        note(f"“{chosen}” is the default now.")
-        return self.shelf(account)
-
-    def ask_delete(self, account: Account, name: Any) -> list[Any]:
-        """Ask before deleting an adapter."""
-        chosen = self._picked(name)
-        return [piece("confirm_adapter.html", name=chosen), gr.update(visible=True)]
-
-    def delete(self, account: Account, name: Any) -> list[Any]:
-        """Delete an adapter."""
-        chosen = self._picked(name)
-        self._shelf.delete(chosen)
-        self._audit.record(account.name, "adapter.delete", chosen)
-        note(f"“{chosen}” is deleted.")
-        table, choice, basis = self.shelf(account)
-        return [table, {**choice, "value": None}, basis, gr.update(visible=False)]
-
-    def _picked(self, name: Any) -> str:
-        if not name:
-            raise message("Choose an adapter first.", "Nothing chosen")
-        return self._shelf.get(str(name)).name
+    def bases(self) -> Any:
+        """Return what a run may start from: the base model, or an adapter that can be used."""
+        usable = [(one.name, one.name) for one in self._shelf.list() if one.problem is None]
+        return gr.update(choices=[FRESH, *usable])
 
 
 def config_of(preset_name: str, method: str, *values: Any) -> TrainingConfig:

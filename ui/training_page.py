@@ -8,6 +8,7 @@ import gradio as gr
 from training.config import Preset, TrainingConfig, preset
 from ui.guard import Guard
 from ui.parts import TICK, html, sheet
+from ui.promotion import promotion_panel
 from ui.services import Services
 from ui.training import FIELDS, FRESH, TrainingPage
 
@@ -50,7 +51,6 @@ def choices_of(annotation: Any) -> list[str]:
 
 def training_page(blocks: Any, services: Services) -> None:
     """Build the page."""
-    page = TrainingPage(services)
     guard = services.guard
     with gr.Column(elem_classes="sheet"):
         sheet("Training", "Teach the model your questions and answers; watch it learn.")
@@ -76,28 +76,20 @@ def training_page(blocks: Any, services: Services) -> None:
             tools = _run_tools()
         html("<h2>Runs</h2>")
         runs = html()
-        html("<h2>Adapters</h2>")
-        adapters = html()
-        shelf = _shelf_panel()
+        panel, on_shelf = promotion_panel(services)
+    page = TrainingPage(services, panel)
     timer = gr.Timer(TICK, active=False)
     watched, listed = [run, stop, tools["resume"], tools["ask"], timer], [runs, picked]
-    on_shelf = [adapters, shelf["adapter"], basis]
-    guard.admin(blocks.load, page.load, None, [*listed, *watched, *on_shelf])
+    guard.admin(blocks.load, page.load, None, [*listed, *watched, *on_shelf, basis])
     guard.admin(check.click, page.check, [file, *values], [data, found, examples, shown, name])
     for control in values[:2]:
         guard.admin(control.input, page.use_preset, values[:2], values[2:])
     guard.admin(start.click, page.start, [data, name, agreed, basis, *values],
                 [*listed, *watched])  # fmt: skip
     guard.admin(picked.input, page.watch, [picked], watched)
-    guard.admin(timer.tick, page.tick, [picked], [*watched, *listed, *on_shelf])
+    guard.admin(timer.tick, page.tick, [picked], [*watched, *listed, *on_shelf, basis])
     guard.admin(stop.click, page.stop, [picked], watched)
     _wire_run_tools(guard, page, tools, picked, [*listed, *watched])
-    one = shelf["adapter"]
-    guard.admin(shelf["make"].click, page.make_default, [one, shelf["reason"]], on_shelf)
-    guard.admin(shelf["ask"].click, page.ask_delete, [one], [shelf["text"], shelf["confirm"]])
-    guard.admin(shelf["delete"].click, page.delete, [one], [*on_shelf, shelf["confirm"]])
-    guard.admin(shelf["keep"].click, lambda account: gr.update(visible=False), None,
-                [shelf["confirm"]])  # fmt: skip
 
 
 def _run_tools() -> dict[str, Any]:
@@ -136,22 +128,3 @@ def _form() -> tuple[Any, Any, Any, Any, list[Any]]:
         name = gr.Textbox(label="Name of the adapter", max_lines=1, scale=3)
         start = gr.Button("Start training", variant="primary", scale=1)
     return name, agreed, basis, start, [chosen, method, *controls]
-
-
-def _shelf_panel() -> dict[str, Any]:
-    with gr.Column(elem_classes="plate"):
-        with gr.Row():
-            adapter = gr.Dropdown(label="Adapter", choices=[], value=None)
-            reason = gr.Textbox(label="Why it becomes the default", max_lines=1)
-        with gr.Row(elem_classes="tools"):
-            make = gr.Button("Make it the default", size="sm")
-            ask = gr.Button("Delete…", size="sm")
-        with gr.Group(visible=False, elem_classes="confirm") as confirm:
-            text = html()
-            with gr.Row():
-                delete = gr.Button("Delete the adapter", variant="stop", size="sm")
-                keep = gr.Button("Keep it", size="sm")
-    return {
-        "adapter": adapter, "reason": reason, "make": make, "ask": ask, "confirm": confirm,
-        "text": text, "delete": delete, "keep": keep,
-    }  # fmt: skip

@@ -2,22 +2,17 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assistant.engines.adapter_files import weights_hash
-from assistant.manifest import Manifest
 from assistant.modes import AnswerMode
-from assistant.shelf import Shelf
-from core.errors import Conflict, InvalidInput, NotFound, Stopped
+from core.errors import InvalidInput, NotFound, Stopped
 from core.home import Home, open_home
 from core.progress import Silent
 from eval.arms import Plan, parse_modes
 from eval.evaluations import Evaluations, QuestionSets, RowFilter
-from eval.gate import Gate
 from tests import eval_fakes
 from tests.eval_fakes import evaluations, good_assistant, rows
 
@@ -264,59 +259,3 @@ def test_deleting_takes_the_report_and_keeps_the_answers(home: Home) -> None:
     made = len(assistant.asked)
     service.run(asked_for(home, service))
     assert len(assistant.asked) == made
-
-
-def shelf_with(home: Home, *names: str) -> Shelf:
-    """A shelf with adapters of a few bytes, each with weights of its own."""
-    for name in names:
-        folder = home.workspace.adapters / name
-        folder.mkdir()
-        manifest = Manifest(name, "m", "h", "w", "2026-01-01T00:00:00+00:00", "lora", "d")
-        (folder / "manifest.json").write_text(manifest.to_json(), "utf-8")
-        (folder / "adapter_config.json").write_text("{}", "utf-8")
-        (folder / "adapter_model.safetensors").write_bytes(name.encode())
-    return Shelf(home)
-
-
-def measured(home: Home, shelf: Shelf, adapters: tuple[str, ...], bad: str = "") -> int:
-    """An evaluation of the adapters; `bad` answers wrongly whenever it is on."""
-
-    def reply(question: Any, passages: Any) -> str:
-        return "It is 7." if question.adapter == bad else eval_fakes.read_well(question, passages)
-
-    assistant = eval_fakes.ScriptedAssistant(reply, eval_fakes.TopicRetriever())
-    plain = eval_fakes.subject(assistant)
-
-    def describe(arm: Any) -> dict[str, Any]:
-        own = {"adapter_hash": weights_hash(shelf.get(arm.adapter).ref.path)} if arm.adapter else {}
-        return {**plain.describe(arm), **own, "bad": bad}
-
-    subject = replace(plain, describe=describe)
-    service = Evaluations(home, lambda _home: lambda _model: subject)
-    modes = (AnswerMode.RAG, AnswerMode.TUNED_RAG)
-    number = asked_for(home, service, Plan(modes=modes, adapters=adapters, latency_sample=0))
-    service.run(number)
-    return number
-
-
-def test_the_gate_promotes_refuses_and_keeps_the_reason_of_an_override(home: Home) -> None:
-    shelf, gate = shelf_with(home, "old", "new"), Gate(home)
-    gate.promote("old", measured(home, shelf, ("old", "new")))
-    assert shelf.default() == "old"
-    worse = measured(home, shelf, ("old", "new"), bad="new")
-    with pytest.raises(Conflict, match="present default 'old': -100"):
-        gate.promote("new", worse)
-    assert shelf.default() == "old"
-    decision = gate.promote("new", worse, override_reason="urgent wording change")
-    assert (decision.allowed, decision.overridden, shelf.default()) == (False, True, "new")
-    assert [one.reason for one in gate.history()] == ["urgent wording change", "", ""]
-
-
-def test_the_gate_wants_the_weights_that_were_measured(home: Home) -> None:
-    shelf, gate = shelf_with(home, "old"), Gate(home)
-    number = measured(home, shelf, ("old",))
-    (home.workspace.adapters / "old" / "adapter_model.safetensors").write_bytes(b"trained again")
-    with pytest.raises(InvalidInput, match="other weights"):
-        gate.promote("old", number)
-    with pytest.raises(InvalidInput, match="did not measure 'tuned_rag' with the adapter 'new'"):
-        gate.promote("new", number)

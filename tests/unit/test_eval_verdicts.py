@@ -1,9 +1,11 @@
 """Causes, recommendation, check and gate on figures whose right verdict is known."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from assistant.modes import AnswerMode
@@ -12,6 +14,7 @@ from eval.arms import Plan
 from eval.check import parse_floors, read_report, shortfalls
 from eval.diagnosis import Diagnosis, diagnose
 from eval.gate import not_worse
+from eval.noninferiority import least_questions, lower_bound, upper_bound
 from eval.questions import HeldOutQuestion, question_from_row
 from eval.recommend import recommend
 from eval.records import EvaluatedRow
@@ -174,7 +177,7 @@ def test_a_baseline_that_is_no_report_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mine", "theirs", "count", "passes"),
     [(0.8, 0.8, 200, True), (0.9, 0.8, 200, True), (0.6, 0.8, 200, False),
-     (0.78, 0.8, 60, False), (0.9, 0.8, 10, False)],
+     (0.78, 0.8, 150, False), (0.8, 0.8, 125, True)],
 )  # fmt: skip
 def test_the_gate_lets_through_what_is_shown_not_to_be_worse(
     mine: float, theirs: float, count: int, passes: bool
@@ -183,4 +186,57 @@ def test_the_gate_lets_through_what_is_shown_not_to_be_worse(
         rows({"rag": mine}, count), rows({"rag": theirs}, count), 0.03, "the present default"
     )
     assert passed is passes
-    assert "the present default" in finding
+    assert f"on {count} questions" in finding
+
+
+@pytest.mark.parametrize(("count", "margin"), [(124, 0.03), (72, 0.05), (29, 0.5), (3, 0.03)])
+def test_the_gate_stays_closed_where_too_few_questions_cannot_tell(
+    count: int, margin: float
+) -> None:
+    same = rows({"rag": 1.0}, count)
+    passed, finding = not_worse(same, same, margin, "the present default")
+    assert not passed
+    assert "too few" in finding
+
+
+def test_two_wordings_of_a_fact_do_not_open_the_gate_twice() -> None:
+    def paired(found: list[EvaluatedRow]) -> list[EvaluatedRow]:
+        return [
+            replace(row, question=replace(row.question, fact_id=str(row.ordinal // 2)))
+            for row in found
+        ]
+
+    same = paired(rows({"rag": 1.0}, 200))
+    assert not_worse(same, same, 0.03, "it")[0] is False
+    enough = paired(rows({"rag": 1.0}, 250))
+    assert not_worse(enough, enough, 0.03, "it")[0] is True
+
+
+def test_failed_questions_are_named_and_not_counted() -> None:
+    good = rows({"rag": 1.0}, 200)
+    broken = [replace(row, error="out of memory") if row.ordinal < 5 else row for row in good]
+    passed, finding = not_worse(broken, good, 0.03, "it")
+    assert passed
+    assert "on 195 questions" in finding
+    assert "5 questions failed" in finding
+
+
+def test_the_score_interval_is_that_of_the_literature() -> None:
+    # Without a discordant pair it is z^2 / (n + z^2) wide to each side (Tango 1998).
+    assert lower_bound(0, 0, 100) == pytest.approx(-(1.959964**2) / (100 + 1.959964**2), abs=1e-6)
+    assert upper_bound(0, 0, 100) == -lower_bound(0, 0, 100)
+    assert [least_questions(margin) for margin in (0.03, 0.05)] == [125, 73]
+    assert lower_bound(100, 0, 100) > 0.9
+    assert lower_bound(0, 100, 100) == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(("lost", "count"), [(0.05, 120), (0.12, 285)])
+def test_an_adapter_that_is_worse_by_the_margin_is_let_through_one_time_in_forty(
+    lost: float, count: int
+) -> None:
+    """A loss of exactly the margin passes in 2.5% of simulated evaluations, no more."""
+    chance = np.random.default_rng(3)
+    won = lost - 0.05
+    counts = chance.multinomial(count, [won, lost, 1 - won - lost], 4000)
+    passed = np.mean([lower_bound(w, x, count) > -0.05 for w, x, _ in counts])
+    assert passed < 0.025 + 3 * (0.025 * 0.975 / 4000) ** 0.5
