@@ -222,9 +222,6 @@ def _trainer(
 
     arguments = _arguments(loaded, config, len(steps), folder)
     model, fresh = loaded.model, None
-    if loaded.device.type == "cpu":
-        # Under a tree's mask torch's fused kernel is the slower one on a CPU, backward above all.
-        model.set_attn_implementation("eager")
     if adapter is None:
         fresh = _lora(config)
     else:

@@ -18,6 +18,8 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from assistant.engines.base import Sampling
+from assistant.engines.source import locate_model
+from assistant.engines.transformers_loading import load
 from assistant.manifest import read_manifest
 from assistant.prompts import REFUSAL, render
 from assistant.service import open_model
@@ -34,8 +36,9 @@ from training.jobs import handle
 from training.prefix_tree import Tokens
 from training.preparation import restricted_warnings
 from training.runs import RunOptions, Runs
+from training.schedule import Plan
 from training.service import check_data, delete_adapter, execute, preview_data, start_run
-from training.trainer import tensors
+from training.trainer import _trainer, tensors
 
 ROOT = Path(__file__).resolve().parents[2]
 COLOURS = ["red", "blue", "green", "black", "white", "brown", "grey", "pink", "gold", "plum",
@@ -337,3 +340,17 @@ def test_a_tree_gives_the_loss_and_gradient_of_a_padded_batch(model_folder: Path
     apart.backward()  # type: ignore[no-untyped-call]
     assert merged.item() == pytest.approx(apart.item(), rel=1e-4)
     assert torch.allclose(gradient, weight.grad, atol=1e-4)
+
+
+def test_the_model_as_it_is_trained_sees_no_answer_ahead(here: Home, tmp_path: Path) -> None:
+    """An attention that takes a mask of truths for numbers would see everything, and learn that."""
+    example = Tokens((5, 6, 7, 8, 9, 4), 3)
+    plan = Plan((((example,),),), 1.0, (), (), 0)
+    loaded = load(locate_model(here.settings, here.workspace), here.settings)
+    trainer = _trainer(loaded, small(), plan, tmp_path, None)
+    with torch.no_grad():
+        merged = trainer.tree_loss(trainer.model, tensors((example,)))
+        ids = torch.tensor([example.ids])
+        logits = trainer.model(input_ids=ids).logits[0, example.answer_start - 1 : -1]
+        apart = cross_entropy(logits.float(), ids[0, example.answer_start :], reduction="sum")
+    assert merged.item() == pytest.approx(apart.item(), rel=1e-2)
