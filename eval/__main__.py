@@ -1,4 +1,4 @@
-"""`python -m eval`: run, list, sets, show, rescore, compare, check, promote, audit."""
+"""`python -m eval`: run, list, sets, show, rescore, compare, check, promote, audit, draft."""
 
 import argparse
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from core.errors import NotFound
 from core.home import Home
 from eval.arms import MODES, Plan, parse_modes
 from eval.check import CheckFailed, parse_floors, read_report, shortfalls
+from eval.draft_command import add_draft
 from eval.evaluations import Evaluation, Evaluations, QuestionSets
 from eval.formatting import figure, headline
 from eval.gate import MARGIN, Gate
@@ -258,6 +259,7 @@ def commands() -> CommandLine:
     _add_check(line)
     _add_promote(line)
     _add_audit(line)
+    add_draft(line)
     return line
 
 

@@ -11,6 +11,7 @@ from core.accounts import Accounts
 from core.audit import Audit
 from core.home import Home
 from core.jobs import Jobs
+from eval.candidates import Candidates
 from eval.evaluations import Evaluations
 from eval.question_sets import QuestionSets
 from retrieval.service import Retrieval, open_retrieval
@@ -18,7 +19,12 @@ from training.runs import Runs
 from ui.guard import Guard
 from ui.turns import Turns
 
-JOB_MODULES = {"ingest": "retrieval.jobs", "train": "training.jobs", "evaluate": "eval.jobs"}
+JOB_MODULES = {
+    "ingest": "retrieval.jobs",
+    "train": "training.jobs",
+    "evaluate": "eval.jobs",
+    "draft": "eval.draft_jobs",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Services:
     feedback: Feedback
     runs: Runs
     question_sets: QuestionSets
+    candidates: Candidates
     evaluations: Evaluations
     turns: Turns
     guard: Guard
@@ -74,6 +81,7 @@ def open_services(
         feedback=Feedback(home.database),
         runs=Runs(home),
         question_sets=QuestionSets(home),
+        candidates=Candidates(home),
         evaluations=Evaluations(home),
         turns=Turns(assistant, conversations, logs),
         guard=Guard(accounts, logs),
