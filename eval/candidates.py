@@ -56,6 +56,7 @@ class Candidate:
 
     id: int
     source: Source
+    key: str
     state: State
     row: dict[str, Any]
     about: dict[str, Any]
@@ -219,5 +220,5 @@ def _waiting(session: Session, candidate_id: int) -> CandidateRow:
 
 def _candidate(row: CandidateRow) -> Candidate:
     return Candidate(
-        row.id, Source(row.source), State(row.state), row.row, row.about, row.created_at
+        row.id, Source(row.source), row.key, State(row.state), row.row, row.about, row.created_at
     )

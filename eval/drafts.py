@@ -134,9 +134,21 @@ class Drafts:
         return Library(self.home.database, self.home.workspace)
 
     def _begun(self, job_id: int | None) -> tuple[list[str], Tally]:
+        """What an earlier attempt tried, and what became of it."""
+        if job_id is None:
+            return [], Tally()
         with self.home.database.session() as session:
-            row = session.get(DraftRow, job_id) if job_id is not None else None
-            return ([], Tally()) if row is None else (list(row.tried), Tally.from_json(row.tally))
+            row = session.get(DraftRow, job_id)
+            tried, tally = (
+                ([], Tally()) if row is None else (list(row.tried), Tally.from_json(row.tally))
+            )
+        for one in Candidates(self.home).of_job(job_id):
+            if one.key not in tried:
+                # Proposed just before the attempt was killed.
+                tried.append(one.key)
+                tally.tried += 1
+                tally.kept[str(one.about.get("made_by", "rule"))] += 1
+        return tried, tally
 
     def _save(self, job_id: int | None, tried: Sequence[str], tally: Tally) -> None:
         if job_id is not None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from core.errors import InvalidInput, NotFound, Stopped
 from core.home import Home
@@ -17,6 +18,7 @@ from eval.facts import FactKind, find_facts
 from eval.near import Wordings
 from eval.question_sets import QuestionSets
 from eval.spots import Spot, spots
+from eval.tables import DraftRow
 from eval.templates import question_of
 from retrieval.library import Chunk, Document
 from retrieval.service import open_retrieval
@@ -244,6 +246,17 @@ def test_a_run_goes_on_after_a_stop_and_never_repeats_itself(library: Home) -> N
     assert again["dropped"] == {"no wording": 2}
     questions = [one.row["question"] for one in Candidates(library).waiting()]
     assert len(set(questions)) == len(questions) == 10
+
+
+def test_what_was_proposed_just_before_a_kill_counts(library: Home) -> None:
+    whole = drafts(library)
+    with pytest.raises(Stopped):
+        whole.run(DraftPlan(count=8), StopsAfter(1), job_id=9)
+    with library.database.session() as session:
+        session.execute(sa.delete(DraftRow))
+    result = whole.run(DraftPlan(count=8), Silent(), job_id=9)
+    assert (result["tried"], result["survived"], result["made_by"]) == (8, 8, {"rule": 8})
+    assert len(Candidates(library).of_job(9)) == 8
 
 
 def test_refused_sentences_and_asked_questions_are_passed_over(library: Home) -> None:
