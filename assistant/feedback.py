@@ -10,6 +10,7 @@ from core.database import Database
 from core.errors import InvalidInput, NotFound
 from core.permissions import Account, require_admin
 from core.tables import AccountRow
+from retrieval.passages import Passage
 
 _LONGEST = 2000
 
@@ -27,6 +28,12 @@ class Rated:
     mode: str
     adapter: str | None
     created_at: datetime
+    passages: tuple[Passage, ...] = ()
+    """What the answer was given to read, in the order of their numbers."""
+    cited: tuple[int, ...] = ()
+    """Numbers, from 1, of the passages it cites."""
+    asked_as: str = ""
+    """What was searched: a follow-up made to stand alone; '' where nothing was."""
 
 
 class Feedback:
@@ -102,6 +109,9 @@ class Feedback:
                     mode=answer.mode,
                     adapter=answer.adapter,
                     created_at=row.created_at,
+                    passages=tuple(Passage(**passage) for passage in answer.passages),
+                    cited=tuple(answer.cited),
+                    asked_as=str(answer.provenance.get("query") or ""),
                 )
                 for row, name, question, answer in rows
             ]

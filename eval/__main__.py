@@ -13,6 +13,7 @@ from core.errors import NotFound
 from core.home import Home
 from eval.arms import MODES, Plan, parse_modes
 from eval.check import CheckFailed, parse_floors, read_report, shortfalls
+from eval.draft_command import add_draft
 from eval.evaluations import Evaluation, Evaluations, QuestionSets
 from eval.formatting import figure, headline
 from eval.gate import MARGIN, Gate
@@ -274,6 +275,7 @@ def commands() -> CommandLine:
     _add_promote(line)
     _add_demote(line)
     _add_audit(line)
+    add_draft(line)
     return line
 
 

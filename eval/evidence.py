@@ -25,7 +25,7 @@ class EvidenceSource:
     def document_of(self, evidence_file: str) -> Document | None:
         """The document a question set means by `evidence_file`, or None if it is not here."""
         if self._documents is None:
-            self._documents = self._all_documents()
+            self._documents = all_documents(self._library)
         return next((d for d in self._documents if same_document(d.path, evidence_file)), None)
 
     def text_of(self, evidence_file: str) -> str | None:
@@ -53,18 +53,20 @@ class EvidenceSource:
         text = strip_markup(question.evidence_quote)
         return Passage(0, document.id, document.path, document.title, "", text, 1.0)
 
-    def _all_documents(self) -> list[Document]:
-        documents: list[Document] = []
-        while True:
-            page = self._library.documents(OPERATOR, PAGE, len(documents), "")
-            documents += page
-            if len(page) < PAGE:
-                return documents
-
     def _chunks_of(self, document: Document) -> Sequence[Chunk]:
         if document.id not in self._chunks:
             self._chunks[document.id] = self._library.chunks(document.id, OPERATOR)
         return self._chunks[document.id]
+
+
+def all_documents(library: Library) -> list[Document]:
+    """Every document, by path."""
+    documents: list[Document] = []
+    while True:
+        page = library.documents(OPERATOR, PAGE, len(documents), "")
+        documents += page
+        if len(page) < PAGE:
+            return documents
 
 
 def _passage(document: Document, chunk: Chunk, text: str) -> Passage:

@@ -29,6 +29,41 @@ class QuestionSetRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class CandidateRow(Base):
+    """A proposed question that waits for a person, or what became of it.
+
+    A refused one keeps nothing but its key, by which it is known and does not come back.
+    """
+
+    __tablename__ = "eval_candidates"
+    __table_args__ = (
+        sa.UniqueConstraint("key", name="uq_eval_candidates_key"),
+        sa.Index("ix_eval_candidates_state", "state"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(sa.String(20))
+    key: Mapped[str] = mapped_column(sa.String(64))
+    state: Mapped[str] = mapped_column(sa.String(20))
+    row: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    about: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    job_id: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    decided_by: Mapped[str] = mapped_column(sa.String(64))
+
+
+class DraftRow(Base):
+    """How far a job that proposes questions has come, so that it goes on there."""
+
+    __tablename__ = "eval_drafts"
+
+    job_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    tried: Mapped[list[str]] = mapped_column(sa.JSON)
+    tally: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+
+
 class EvaluationRow(Base):
     """One scoring of modes on questions. Holds its own copy of the questions."""
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from eval.questions import HeldOutQuestion, Kind, join_list
+from core.errors import DatasetError
+from eval.questions import ColumnError, HeldOutQuestion, Kind, join_list
+from ui.markup import piece
 
 COLUMNS = (
     "question", "answer", "short_answers", "kind", "evidence_file", "evidence_quote", "tags",
@@ -83,3 +85,9 @@ def values_of(question: HeldOutQuestion) -> list[Any]:
 def empty_values() -> list[Any]:
     """Return the fields of a question still to be written."""
     return ["", "", "", Kind.UNSEEN.value, "", "", "", "", "", ""]
+
+
+def problem_html(error: DatasetError) -> str:
+    """Say what is wrong, by the name of the field where it is one field's matter."""
+    column = error.column if isinstance(error, ColumnError) else ""
+    return piece("question_problem.html", field=LABELS.get(column, ""), text=error.message)

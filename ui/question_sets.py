@@ -9,11 +9,19 @@ import gradio as gr
 from core.errors import DatasetError
 from core.permissions import OPERATOR, Account
 from eval.question_sets import QuestionSet
-from eval.questions import ColumnError, HeldOutQuestion, Kind
+from eval.questions import HeldOutQuestion, Kind
 from ui.guard import message, note
 from ui.markup import piece
 from ui.parts import html, one_file, sheet
-from ui.question_fields import COLUMNS, LABELS, empty_values, question_fields, row_of, values_of
+from ui.question_fields import (
+    COLUMNS,
+    empty_values,
+    problem_html,
+    question_fields,
+    row_of,
+    values_of,
+)
+from ui.review import review_tab
 from ui.services import Services
 
 PAGE = 15
@@ -36,11 +44,11 @@ class QuestionSetsPage:
         paths = [document.path for document in documents]
         return [gr.update(choices=paths), *self._nothing()]
 
-    def open(self, account: Account, set_id: Any) -> list[Any]:
+    def open(self, account: Account, set_id: Any, *filters: Any) -> list[Any]:
         """Show the newest version of a set."""
         if not set_id:
             return self._nothing()
-        return self._shown(self._sets.newest(int(set_id)))
+        return self._shown(self._sets.newest(int(set_id)), filters)
 
     def _nothing(self) -> list[Any]:
         choices = self._choices()
@@ -54,45 +62,37 @@ class QuestionSetsPage:
     def _choices(self) -> list[tuple[str, int]]:
         return [(f"{one.name} ({len(one.questions)})", one.id) for one in self._sets.list()]
 
-    def _shown(self, one: QuestionSet, editing: str | None = None) -> list[Any]:
+    def _shown(
+        self, one: QuestionSet, filters: Sequence[Any], editing: str | None = None
+    ) -> list[Any]:
         versions = self._sets.versions(one.name)
         about = piece(
             "question_set_about.html", s=one, versions=versions, remarks=self._sets.remarks(one.id)
         )
         tags = sorted({tag for question in one.questions for tag in question.tags})
+        text, kind, tag = filters
+        tag = tag if tag in tags else ""
         older = [(f"Version {v.number}", v.id) for v in versions if v.id != one.id]
         return [
             gr.update(choices=self._choices(), value=one.id), one.id, about,
             gr.update(visible=True),
-            gr.update(choices=[("All tags", ""), *((tag, tag) for tag in tags)], value=""),
-            *self._listing(one.questions, PAGE, editing),
+            gr.update(choices=[("All tags", ""), *((tag, tag) for tag in tags)], value=tag),
+            *listed(one, (text, kind, tag), PAGE, editing),
             gr.update(choices=older, value=None),
             gr.update(visible=bool(older)),
-            gr.update(visible=False),
+            gr.update(visible=editing is not None),
         ]  # fmt: skip
 
-    def _listing(
-        self, questions: Sequence[HeldOutQuestion], limit: int, editing: str | None = None
-    ) -> list[Any]:
-        table = piece("questions.html", questions=questions[:limit], total=len(questions))
-        choices = [(f"{one.id}: {one.question}"[:120], one.id) for one in questions]
-        more = gr.update(visible=len(questions) > limit)
-        return [table, gr.update(choices=choices, value=editing), more, limit]
+    def listing(self, account: Account, set_id: Any, question_id: Any, *values: Any) -> list[Any]:
+        """Show the questions that fit the filters: text, kind, tag; and how many at most."""
+        *filters, limit = values
+        editing = str(question_id) if question_id else None
+        return listed(self._sets.get(opened(set_id)), filters, int(limit), editing)
 
-    def listing(self, account: Account, set_id: Any, *values: Any) -> list[Any]:
-        """Show the questions that fit the filters: text, kind, tag, how many."""
-        one = self._sets.get(opened(set_id))
-        text, kind, tag, limit = values
-        found = [
-            question for question in one.questions
-            if fits(question, text or "", kind or "", tag or "")
-        ]  # fmt: skip
-        return self._listing(found, int(limit))
-
-    def more(self, account: Account, set_id: Any, *values: Any) -> list[Any]:
+    def more(self, account: Account, set_id: Any, question_id: Any, *values: Any) -> list[Any]:
         """Show another page of the questions."""
         *filters, limit = values
-        return self.listing(account, set_id, *filters, int(limit) + PAGE)
+        return self.listing(account, set_id, question_id, *filters, int(limit) + PAGE)
 
     def edit(self, account: Account, set_id: Any, question_id: Any) -> list[Any]:
         """Open a question in the editor, or an empty one."""
@@ -112,51 +112,45 @@ class QuestionSetsPage:
 
     def save(self, account: Account, set_id: Any, question_id: Any, *values: Any) -> list[Any]:
         """Store the edited or new question as a new version of the set."""
-        base = opened(set_id)
+        base, filters, fields = opened(set_id), values[:3], values[3:]
         which = str(question_id) if question_id else None
         try:
             saved = self._sets.put(
-                base, row_of(values), question_id=which, author=account.name
+                base, row_of(fields), question_id=which, author=account.name
             )  # fmt: skip
         except DatasetError as error:
             return [problem_html(error), *(_KEEP for _ in range(12))]
-        deed = "questions.edit" if which else "questions.write"
-        self._audit.record(
-            account.name, deed, saved.name, {"version": saved.number, "change": saved.change}
-        )
-        kept = str(values[COLUMNS.index("id")] or "").strip() or which
+        self._record(account, saved)
+        kept = str(fields[COLUMNS.index("id")] or "").strip() or which
         name = saved.questions[-1].id if which is None else kept
         mine = [text for text in saved.warnings if text.startswith(f"'{name}'")]
         told = piece("question_saved.html", number=saved.number, remarks=mine)
-        *shown, _ = self._shown(saved, editing=name)
-        return [told, *shown, gr.update(visible=True)]
+        return [told, *self._shown(saved, filters, editing=name)]
 
-    def remove(self, account: Account, set_id: Any, question_id: Any) -> list[Any]:
+    def remove(self, account: Account, set_id: Any, question_id: Any, *filters: Any) -> list[Any]:
         """Delete the question in the editor."""
         base = opened(set_id)
         if not question_id:
             raise message("Choose a question first.", "Nothing chosen")
         saved = self._sets.remove(base, str(question_id), author=account.name)
-        self._audit.record(
-            account.name, "questions.edit", saved.name,
-            {"version": saved.number, "change": saved.change},
-        )  # fmt: skip
+        self._record(account, saved)
         note(f"Deleted. This is version {saved.number}; the one before can be restored.")
-        return self._shown(saved)
+        return self._shown(saved, filters)
 
-    def restore(self, account: Account, version_id: Any) -> list[Any]:
+    def restore(self, account: Account, version_id: Any, *filters: Any) -> list[Any]:
         """Make an older version the newest again."""
         if not version_id:
             raise message("Choose a version first.", "Nothing chosen")
         saved = self._sets.restore(int(version_id), author=account.name)
-        self._audit.record(
-            account.name, "questions.edit", saved.name,
-            {"version": saved.number, "change": saved.change},
-        )  # fmt: skip
+        self._record(account, saved)
         note(f"{saved.change.capitalize()} as version {saved.number}.")
-        return self._shown(saved)
+        return self._shown(saved, filters)
 
-    def add(self, account: Account, file: Any, name: str) -> list[Any]:
+    def _record(self, account: Account, saved: QuestionSet) -> None:
+        detail = {"version": saved.number, "change": saved.change}
+        self._audit.record(account.name, "questions.edit", saved.name, detail)
+
+    def add(self, account: Account, file: Any, name: str, *filters: Any) -> list[Any]:
         """Check and keep an uploaded file, then open it."""
         path: Path = one_file(file, "a JSONL or CSV file of questions")
         added = self._sets.add(path, (name or "").strip() or path.stem, author=account.name)
@@ -165,7 +159,7 @@ class QuestionSetsPage:
         )
         newest = self._sets.newest(added.id)
         shown = piece("question_set.html", s=added, newest=newest)
-        return [shown, gr.update(value=None), "", *self._shown(newest)]
+        return [shown, gr.update(value=None), "", *self._shown(newest, filters)]
 
     def ask_delete(self, account: Account, set_id: Any) -> list[Any]:
         """Ask before deleting a set."""
@@ -192,6 +186,22 @@ def opened(set_id: Any) -> int:
     return int(set_id)
 
 
+def listed(
+    one: QuestionSet, filters: Sequence[Any], limit: int, editing: str | None = None
+) -> list[Any]:
+    """Return table, choices, whether there is more, and the limit; the edited one stays chosen."""
+    text, kind, tag = (str(value or "") for value in filters)
+    found = [question for question in one.questions if fits(question, text, kind, tag)]
+    table = piece("questions.html", questions=found[:limit], total=len(found))
+    choices = [
+        (f"{question.id}: {question.question}"[:120], question.id)
+        for question in one.questions
+        if question in found or question.id == editing
+    ]
+    more = gr.update(visible=len(found) > limit)
+    return [table, gr.update(choices=choices, value=editing), more, limit]
+
+
 def fits(question: HeldOutQuestion, text: str, kind: str, tag: str) -> bool:
     """Tell whether a question passes the filters; empty ones let everything through."""
     said = (question.id, question.question, question.answer, question.evidence_file)
@@ -202,54 +212,56 @@ def fits(question: HeldOutQuestion, text: str, kind: str, tag: str) -> bool:
     )
 
 
-def problem_html(error: DatasetError) -> str:
-    """Say what is wrong, by the name of the field where it is one field's matter."""
-    column = error.column if isinstance(error, ColumnError) else ""
-    return piece("question_problem.html", field=LABELS.get(column, ""), text=error.message)
-
-
 def question_sets_page(blocks: Any, services: Services) -> None:
     """Build the page."""
-    page = QuestionSetsPage(services)
-    guard = services.guard
     with gr.Column(elem_classes="sheet"):
         sheet(
             "Question sets",
             "What evaluations ask. Every change makes a new version; an evaluation keeps the "
             "questions that it asked.",
         )
-        with gr.Column(elem_classes="plate"):
-            file, name, add, added = _add_panel()
+        with gr.Tabs():
+            with gr.Tab("Sets"):
+                _sets_tab(blocks, services)
+            with gr.Tab("Proposed questions"):
+                review_tab(blocks, services)
+
+
+def _sets_tab(blocks: Any, services: Services) -> None:
+    page = QuestionSetsPage(services)
+    guard = services.guard
+    with gr.Column(elem_classes="plate"):
+        file, name, add, added = _add_panel()
+    with gr.Row(elem_classes="finder"):
+        picked = gr.Dropdown(label="Question set", choices=[], value=None)
+    base, about = gr.State(None), html()
+    with gr.Column(visible=False) as tools:
+        text, kind, tag = _filters()
         with gr.Row(elem_classes="finder"):
-            picked = gr.Dropdown(label="Question set", choices=[], value=None)
-        base, about = gr.State(None), html()
-        with gr.Column(visible=False) as tools:
-            text, kind, tag = _filters()
-            with gr.Row(elem_classes="finder"):
-                question = gr.Dropdown(label="Question to edit", choices=[], value=None, scale=3)
-                write = gr.Button("Write a new question", scale=1)
-            editor = gr.Column(visible=False, elem_classes="plate")
-            with editor:
-                title, fields, told, save, remove = _editor()
-            table = html()
-            more = gr.Button("Show more", size="sm", visible=False)
-            limit = gr.State(PAGE)
-            version, restore, history, ask, confirm, confirm_text, delete, leave = _versions()
-    listed = [table, question, more, limit]
-    shown = [picked, base, about, tools, tag, *listed, version, history, editor]
+            question = gr.Dropdown(label="Question to edit", choices=[], value=None, scale=3)
+            write = gr.Button("Write a new question", scale=1)
+        with gr.Column(visible=False, elem_classes="plate", elem_id="editor") as editor:
+            title, fields, told, save, remove = _editor()
+        table = html()
+        more = gr.Button("Show more", size="sm", visible=False)
+        limit = gr.State(PAGE)
+        version, restore, history, ask, confirm, confirm_text, delete, leave = _versions()
+    rows = [table, question, more, limit]
+    shown = [picked, base, about, tools, tag, *rows, version, history, editor]
     edited = [editor, title, told, remove, *fields]
-    filters = [text, kind, tag, limit]
+    filters = [text, kind, tag]
+    sought = [base, question, *filters, limit]
     guard.admin(blocks.load, page.load, None, [fields[4], *shown])
-    guard.admin(picked.input, page.open, [picked], shown)
+    guard.admin(picked.input, page.open, [picked, *filters], shown)
     for trigger in (text.change, kind.input, tag.input):
-        guard.admin(trigger, page.listing, [base, *filters], listed, trigger_mode="always_last")
-    guard.admin(more.click, page.more, [base, *filters], listed)
+        guard.admin(trigger, page.listing, sought, rows, trigger_mode="always_last")
+    guard.admin(more.click, page.more, sought, rows)
     guard.admin(question.input, page.edit, [base, question], edited)
     guard.admin(write.click, page.write, [base], [question, *edited])
-    guard.admin(save.click, page.save, [base, question, *fields], [told, *shown])
-    guard.admin(remove.click, page.remove, [base, question], shown)
-    guard.admin(restore.click, page.restore, [version], shown)
-    guard.admin(add.click, page.add, [file, name], [added, file, name, *shown])
+    guard.admin(save.click, page.save, [base, question, *filters, *fields], [told, *shown])
+    guard.admin(remove.click, page.remove, [base, question, *filters], shown)
+    guard.admin(restore.click, page.restore, [version, *filters], shown)
+    guard.admin(add.click, page.add, [file, name, *filters], [added, file, name, *shown])
     guard.admin(ask.click, page.ask_delete, [base], [confirm_text, confirm])
     guard.admin(delete.click, page.delete, [base], [confirm, *shown])
     guard.admin(leave.click, lambda account: gr.update(visible=False), None, [confirm])

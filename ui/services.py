@@ -11,6 +11,7 @@ from core.accounts import Accounts
 from core.audit import Audit
 from core.home import Home
 from core.jobs import Jobs
+from eval.candidates import Candidates
 from eval.evaluations import Evaluations
 from eval.gate import Gate
 from eval.question_sets import QuestionSets
@@ -19,7 +20,12 @@ from training.runs import Runs
 from ui.guard import Guard
 from ui.turns import Turns
 
-JOB_MODULES = {"ingest": "retrieval.jobs", "train": "training.jobs", "evaluate": "eval.jobs"}
+JOB_MODULES = {
+    "ingest": "retrieval.jobs",
+    "train": "training.jobs",
+    "evaluate": "eval.jobs",
+    "draft": "eval.draft_jobs",
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Services:
     feedback: Feedback
     runs: Runs
     question_sets: QuestionSets
+    candidates: Candidates
     evaluations: Evaluations
     gate: Gate
     turns: Turns
@@ -76,6 +83,7 @@ def open_services(
         feedback=Feedback(home.database),
         runs=Runs(home),
         question_sets=QuestionSets(home),
+        candidates=Candidates(home),
         evaluations=Evaluations(home),
         gate=Gate(home),
         turns=Turns(assistant, conversations, logs),

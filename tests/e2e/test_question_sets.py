@@ -58,15 +58,17 @@ def test_an_uploaded_set_is_searched_and_edited_into_a_new_version(
     expect(page.locator("table.questions tbody tr")).to_have_count(1, timeout=SLOW)
     choose_question(boss, "sick leave")
     boss.picture("question-editor", whole=True)
-    page.get_by_label("Answer", exact=True).fill("")
-    page.get_by_label("Short answers, parted by |").fill("")
+    page.locator("#editor").get_by_label("Answer", exact=True).fill("")
+    page.locator("#editor").get_by_label("Short answers, parted by |").fill("")
     page.get_by_role("button", name="Save as a new version").click()
     expect(page.locator(".problem")).to_contain_text(
         "Answer: marked unseen, yet has no answer", timeout=SLOW
     )
-    page.get_by_label("Answer", exact=True).fill("Ten days in a year.")
-    page.get_by_label("Short answers, parted by |").fill("ten|10")
-    page.get_by_label("Sentence that is the evidence").fill("Eleven days a year.")
+    page.locator("#editor").get_by_label("Answer", exact=True).fill("Ten days in a year.")
+    page.locator("#editor").get_by_label("Short answers, parted by |").fill("ten|10")
+    page.locator("#editor").get_by_label("Sentence that is the evidence").fill(
+        "Eleven days a year."
+    )
     page.get_by_role("button", name="Save as a new version").click()
     expect(page.locator(".notice", has_text="Saved as version 2.")).to_be_visible(timeout=SLOW)
     expect(page.locator(".warning")).to_contain_text("the quote is not in 'part-0.md'")
@@ -93,7 +95,9 @@ def test_two_admins_at_once_do_not_overwrite_each_other(
     for desk in (boss, second):
         open_set(desk, uploaded)
         choose_question(desk, "travel")
-        desk.page.get_by_label("Answer", exact=True).fill(f"Said at desk {id(desk)}.")
+        desk.page.locator("#editor").get_by_label("Answer", exact=True).fill(
+            f"Said at desk {id(desk)}."
+        )
     boss.page.get_by_role("button", name="Save as a new version").click()
     boss.page.get_by_text("Saved as version").wait_for(timeout=SLOW)
     second.page.get_by_role("button", name="Save as a new version").click()
@@ -111,8 +115,8 @@ def test_a_question_is_added_and_a_version_restored_on_a_phone(boss: Desk, uploa
     try:
         open_set(boss, uploaded)
         page.get_by_role("button", name="Write a new question").click()
-        page.get_by_label("Question", exact=True).fill("Who waters the plants?")
-        page.get_by_label("Unanswerable: refusing is right").check()
+        page.locator("#editor").get_by_label("Question", exact=True).fill("Who waters the plants?")
+        page.locator("#editor").get_by_label("Unanswerable: refusing is right").check()
         page.get_by_role("button", name="Save as a new version").click()
         page.get_by_text("Saved as version").wait_for(timeout=SLOW)
         boss.picture("phone-question-sets-open", whole=True)
@@ -123,3 +127,47 @@ def test_a_question_is_added_and_a_version_restored_on_a_phone(boss: Desk, uploa
         expect(page.locator(".set-about")).to_contain_text("6 questions", timeout=SLOW)
     finally:
         page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_a_rated_answer_becomes_a_question_after_review(boss: Desk, documents: list[str]) -> None:
+    boss.ask(f"My mail is anna@asdfg.example. {FACTS[5][0]}", "Documents")
+    boss.page.get_by_label("This answer is good").click()
+    boss.page.get_by_label("What was good? (optional)").wait_for()
+    page = boss.open("/question-sets")
+    page.get_by_role("tab", name="Proposed questions").click()
+    review = page.locator("#review")
+    question = review.get_by_label("Question", exact=True)
+    question.wait_for(timeout=SLOW)
+    while "bank" not in question.input_value():
+        before = question.input_value()
+        page.get_by_role("button", name="Later").click()
+        expect(question).not_to_have_value(before, timeout=SLOW)
+    expect(question).to_have_value(f"My mail is [e-mail address removed]. {FACTS[5][0]}")
+    boss.picture("question-review", whole=True)
+    question.fill("Which bank keeps our money?")
+    review.get_by_label("Unseen: not trained on").check()
+    review.get_by_label("Answer", exact=True).fill("We use Harbour Bank.")
+    review.get_by_label("Short answers, parted by |").fill("Harbour")
+    review.get_by_label("Goes into the set").fill("from people")
+    review.get_by_label("Goes into the set").press("Enter")
+    page.get_by_role("button", name="Accept").click()
+    page.get_by_text("Accepted into “from people”, now version 1").wait_for(timeout=SLOW)
+    open_set(boss, "from people")
+    expect(page.locator("table.questions")).to_contain_text("Which bank keeps our money?")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_questions_are_proposed_from_documents_and_refused(
+    boss: Desk, documents: list[str]
+) -> None:
+    page = boss.open("/question-sets")
+    page.get_by_role("tab", name="Proposed questions").click()
+    page.get_by_text("Propose questions from documents").click()
+    page.get_by_label("Questions", exact=True).fill("0")
+    page.get_by_role("button", name="Propose questions", exact=True).click()
+    page.get_by_text("Ask for 1 to 500").wait_for(timeout=SLOW)
+    page.get_by_label("Questions", exact=True).fill("5")
+    page.get_by_role("button", name="Propose questions", exact=True).click()
+    page.locator(".drafted").wait_for(timeout=2 * SLOW)
+    expect(page.locator(".drafted")).to_contain_text("sentences")
+    boss.picture("question-drafts", whole=True)

@@ -186,6 +186,7 @@ def test_ratings_change_and_can_be_taken_back(home: Home, ann: Account) -> None:
     (rated,) = feedback.list(root)
     assert (rated.account, rated.rating, rated.comment) == ("ann", -1, "because")
     assert (rated.question, rated.text, rated.mode) == ("One?", ANSWER.text, "rag")
+    assert (rated.passages, rated.cited, rated.asked_as) == ((PASSAGE,), (1,), "q")
     with pytest.raises(PermissionDenied):
         feedback.list(ann)
     feedback.rate(answer_id, ann, 0)

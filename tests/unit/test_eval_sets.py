@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +119,12 @@ def test_the_second_of_two_people_is_refused_and_nothing_is_overwritten(home: Ho
     first = sets.add([ROW, OTHER], "leave")
     sets.put(first.id, {**ROW, "answer": "30 days."}, question_id="a", author="anna")
     said = "changed meanwhile by 'anna': you looked at version 1, the newest is version 2"
-    for attempt in (
+    attempts: list[Callable[[], object]] = [
         lambda: sets.put(first.id, {**OTHER, "answer": "Nobody."}, question_id="b"),
         lambda: sets.put(first.id, {"question": "What?", "answer": "x"}),
         lambda: sets.remove(first.id, "b"),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(Conflict, match=said):
             attempt()
     assert sets.newest(first.id).questions[0].answer == "30 days."
