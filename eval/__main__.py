@@ -1,4 +1,4 @@
-"""`python -m eval`: evaluations, their comparison, the gate, the audit of models."""
+"""`python -m eval`: evaluations, their comparison, the gate, the watch, the audit of models."""
 
 import argparse
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from eval.formatting import figure, headline
 from eval.gate import MARGIN, Gate
 from eval.recommend import label
 from eval.report import contract_json
+from eval.watch_commands import add_watch
 
 
 def _run(call: Call) -> Report:
@@ -274,6 +275,7 @@ def commands() -> CommandLine:
     _add_promote(line)
     _add_demote(line)
     _add_audit(line)
+    add_watch(line)
     return line
 
 

@@ -5,7 +5,7 @@ from fastapi.responses import FileResponse, Response
 
 from core.errors import NotFound
 from core.permissions import Role, require_account
-from ui.evaluation import require_rows
+from ui.row_access import require_rows
 from ui.services import Services
 
 _TYPES = {

@@ -44,6 +44,7 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         services.jobs.start()
+        services.watcher.start()
         services.turns.warm_up()
         yield
         services.close()
@@ -56,7 +57,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(report_router(services))
     app.include_router(api_router(services))
     _add_error_pages(app)
-    app.add_middleware(Shell)
+    app.add_middleware(Shell, count_alarms=services.watch.alarms.count_open)
     app.add_middleware(
         Gate, accounts=services.accounts, upload_bytes=settings.upload_megabytes * 1_000_000,
         logs=services.home.workspace.logs,

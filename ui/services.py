@@ -14,12 +14,18 @@ from core.jobs import Jobs
 from eval.evaluations import Evaluations
 from eval.gate import Gate
 from eval.question_sets import QuestionSets
+from eval.watch import Watch
+from eval.watcher import Watcher
 from retrieval.service import Retrieval, open_retrieval
 from training.runs import Runs
 from ui.guard import Guard
 from ui.turns import Turns
 
-JOB_MODULES = {"ingest": "retrieval.jobs", "train": "training.jobs", "evaluate": "eval.jobs"}
+JOB_MODULES = {
+    "ingest": "retrieval.jobs",
+    "train": "training.jobs",
+    "evaluate": "eval.jobs",
+}
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,14 @@ class Services:
     question_sets: QuestionSets
     evaluations: Evaluations
     gate: Gate
+    watch: Watch
+    watcher: Watcher
     turns: Turns
     guard: Guard
 
     def close(self) -> None:
         """Stop what runs; jobs save and are queued again for the next start."""
+        self.watcher.close()
         self.turns.stop_all()
         self.jobs.close()
         self.home.database.close()
@@ -64,11 +73,13 @@ def open_services(
     assistant = assistant or open_assistant(home, retrieval)
     conversations = Conversations(home.database)
     logs = home.workspace.logs
+    jobs = Jobs(home, JOB_MODULES)
+    watch = Watch(home, jobs, lambda: retrieval.retriever.version)
     return Services(
         home=home,
         accounts=accounts,
         audit=Audit(home.database),
-        jobs=Jobs(home, JOB_MODULES),
+        jobs=jobs,
         retrieval=retrieval,
         assistant=assistant,
         shelf=Shelf(home),
@@ -78,6 +89,8 @@ def open_services(
         question_sets=QuestionSets(home),
         evaluations=Evaluations(home),
         gate=Gate(home),
+        watch=watch,
+        watcher=Watcher(watch, logs),
         turns=Turns(assistant, conversations, logs),
         guard=Guard(accounts, logs),
     )
