@@ -153,3 +153,19 @@ class AlarmRow(Base):
     note: Mapped[str] = mapped_column(sa.Text)
     closed_by: Mapped[int | None]
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ModelAuditRow(Base):
+    """Base models measured side by side; results are added model by model."""
+
+    __tablename__ = "eval_audits"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    models: Mapped[list[str]] = mapped_column(sa.JSON)
+    question_set_ids: Mapped[list[int]] = mapped_column(sa.JSON)
+    plan: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    results: Mapped[list[dict[str, Any]]] = mapped_column(sa.JSON)
+    evaluations: Mapped[dict[str, int]] = mapped_column(sa.JSON)
+    account_id: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -10,6 +10,7 @@ from core.errors import NotFound
 from core.permissions import Account, Role
 from eval.diagnosis import CAUSES
 from eval.evaluations import Evaluation, Plan, RowFilter
+from ui.audits import audit_panel
 from ui.comparison import comparison_panel
 from ui.evaluation_view import answers_html, history_html, live_html, report_html
 from ui.guard import chosen, message, note
@@ -218,6 +219,7 @@ def evaluation_page(blocks: Any, services: Services) -> None:
         html("<h2>All evaluations</h2>")
         table = html()
         watch_panel(blocks, services, watcher, alarms)
+        audit_panel(blocks, services)
         ratings = html()
     timer = gr.Timer(TICK, active=False)
     shown = [report, explorer, *filters[:3], answers]

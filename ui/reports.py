@@ -1,10 +1,12 @@
-"""Reports of evaluations as files."""
+"""Reports of evaluations and audits as files."""
+
+from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
 from core.errors import NotFound
-from core.permissions import Role, require_account
+from core.permissions import Role, require_account, require_admin
 from ui.row_access import require_rows
 from ui.services import Services
 
@@ -22,7 +24,7 @@ _SANDBOX = (
 
 
 def report_router(services: Services) -> APIRouter:
-    """Return the route `/report/{evaluation}/{kind}`."""
+    """Return the routes below `/report`."""
     router = APIRouter()
     evaluations = services.evaluations
 
@@ -34,12 +36,21 @@ def report_router(services: Services) -> APIRouter:
             raise NotFound(f"There is no finished evaluation {evaluation_id}. Choose another.")
         require_rows(services.retrieval.library, account)
         path = evaluations.report_path(evaluation_id, kind)
-        response = FileResponse(path, media_type=_TYPES[kind])
-        if kind == "html":
-            response.headers["content-security-policy"] = _SANDBOX
-        else:
-            name = f"evaluation-{evaluation_id}.{kind}"
-            response.headers["content-disposition"] = f'attachment; filename="{name}"'
-        return response
+        return _sent(path, kind, f"evaluation-{evaluation_id}.{kind}")
+
+    @router.get("/report/audit/{audit_id}/{kind}")
+    def audit(request: Request, audit_id: int, kind: str) -> Response:
+        require_admin(request.state.account)
+        path = services.audits.report_path(audit_id, kind)
+        return _sent(path, kind, f"audit-{audit_id}.{kind}")
 
     return router
+
+
+def _sent(path: Path, kind: str, name: str) -> Response:
+    response = FileResponse(path, media_type=_TYPES[kind])
+    if kind == "html":
+        response.headers["content-security-policy"] = _SANDBOX
+    else:
+        response.headers["content-disposition"] = f'attachment; filename="{name}"'
+    return response

@@ -11,6 +11,7 @@ from core.accounts import Accounts
 from core.audit import Audit
 from core.home import Home
 from core.jobs import Jobs
+from eval.audit import Audits
 from eval.evaluations import Evaluations
 from eval.gate import Gate
 from eval.question_sets import QuestionSets
@@ -25,6 +26,7 @@ JOB_MODULES = {
     "ingest": "retrieval.jobs",
     "train": "training.jobs",
     "evaluate": "eval.jobs",
+    "audit": "eval.audit_jobs",
 }
 
 
@@ -44,6 +46,7 @@ class Services:
     runs: Runs
     question_sets: QuestionSets
     evaluations: Evaluations
+    audits: Audits
     gate: Gate
     watch: Watch
     watcher: Watcher
@@ -88,6 +91,7 @@ def open_services(
         runs=Runs(home),
         question_sets=QuestionSets(home),
         evaluations=Evaluations(home),
+        audits=Audits(home),
         gate=Gate(home),
         watch=watch,
         watcher=Watcher(watch, logs),
