@@ -111,7 +111,7 @@ def audit_panel(blocks: Any, services: Services) -> None:
         with gr.Accordion("Measure models", open=False):
             models = gr.Dropdown(label="Models", choices=[], multiselect=True, value=[])
             sets = gr.Dropdown(
-                label="Question sets, for quality (none: speed and size only)", choices=[],
+                label="Questions, for quality (none: speed and size only)", choices=[],
                 multiselect=True, value=[],
             )  # fmt: skip
             with gr.Row():

@@ -18,7 +18,7 @@ from ui.plots import Interval, Point, TimeSeries, difference_plot, history_plot
 from ui.row_access import may_read_rows
 from ui.services import Services
 
-ROWS = 30
+ROWS = 100
 """Questions listed a mode and direction."""
 
 

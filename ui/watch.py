@@ -155,7 +155,7 @@ def watch_panel(blocks: Any, services: Services, panel: WatchPanel, alarms: list
         html("<h2>Re-evaluation by itself</h2>")
         status = html()
         with gr.Accordion("When, and on which questions", open=False):
-            sets = gr.Dropdown(label="Question sets that are watched", choices=[],
+            sets = gr.Dropdown(label="Watched questions", choices=[],
                                multiselect=True, value=[])  # fmt: skip
             modes = gr.CheckboxGroup(MODES, value=[], label="Modes that are watched")
             with gr.Row():

@@ -95,8 +95,8 @@ def test_an_open_gate_promotes_and_the_default_can_be_taken_away(desk: Desk) -> 
     page.get_by_role("button", name="Use no adapter", exact=True).click()
     row = page.locator("table.list tbody tr", has_text="default taken away")
     expect(row).to_contain_text("Under review.", timeout=SLOW)
-    page.set_viewport_size({"width": 390, "height": 844})
     choose(desk, "summer")
+    page.set_viewport_size({"width": 390, "height": 844})
     desk.picture("gate-phone", whole=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.set_viewport_size({"width": 1280, "height": 800})
