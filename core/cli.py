@@ -42,6 +42,8 @@ class Report:
 
     data: Any
     text: str = ""
+    exit_code: int = 0
+    """Not 0 where programs that call it shall notice what was found."""
 
 
 class TerminalProgress:
@@ -185,7 +187,7 @@ def _call(arguments: argparse.Namespace) -> int:
         print(json.dumps(plain(report.data), ensure_ascii=False), flush=True)
     elif report.text:
         print(report.text, flush=True)
-    return 0
+    return report.exit_code
 
 
 def _add_common(parser: argparse.ArgumentParser, workspace: Any, as_json: Any) -> None:

@@ -1,4 +1,4 @@
-"""`python -m eval`: evaluations, their comparison, the gate, the audit of models."""
+"""`python -m eval`: evaluations, their comparison, the gate, the watch, the audit of models."""
 
 import argparse
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ from eval.formatting import figure, headline
 from eval.gate import MARGIN, Gate
 from eval.recommend import label
 from eval.report import contract_json
+from eval.watch_commands import add_watch
 
 
 def _run(call: Call) -> Report:
@@ -139,14 +140,19 @@ def _compare(call: Call) -> Report:
 
 def _audit(call: Call) -> Report:
     # Opens engines: not needed by any other command.
-    from eval.audit import audit, table
+    from eval.audit import Audits, table
 
-    given, home = call.arguments, call.home
-    sets = [QuestionSets(home).add(path, path.stem).id for path in given.questions]
+    given, audits = call.arguments, Audits(call.home)
+    sets = [QuestionSets(call.home).add(path, path.stem).id for path in given.questions]
     modes = parse_modes([name.strip() for name in given.modes.split(",")])
     plan = Plan(modes=modes, limit=given.limit, latency_sample=0)
-    found = audit(home, given.models, sets, plan, call.progress)
-    return Report({"models": [one.as_json() for one in found]}, table(found))
+    number = audits.create(given.models, sets, plan)
+    found = audits.run(number, call.progress).results
+    report = audits.report_path(number)
+    if given.report is not None:
+        report = audits.write_report(number, given.report)
+    data = {"models": [one.as_json() for one in found], "report": str(report)}
+    return Report(data, f"{table(found)}\n\nReport: {report}")
 
 
 def _promote(call: Call) -> Report:
@@ -253,6 +259,7 @@ def _add_audit(commands: CommandLine) -> None:
                         help="question sets, for quality")
     parser.add_argument("--modes", default="base", help="base, rag or both (default: base)")
     parser.add_argument("--limit", type=int, metavar="N", help="evenly spaced N questions only")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="also write the report here")
     # fmt: on
 
 
@@ -276,6 +283,7 @@ def commands() -> CommandLine:
     _add_demote(line)
     _add_audit(line)
     add_draft(line)
+    add_watch(line)
     return line
 
 

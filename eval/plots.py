@@ -170,3 +170,41 @@ def risk_coverage(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
         axes.set_ylabel("wrong among them")
         _legend(figure)
         return _svg(figure, "Risk and coverage")
+
+
+def audit_plot(results: Sequence[Mapping[str, Any]]) -> str:
+    """Quality against speed, one mark a model and mode; without quality, memory against speed.
+
+    Args:
+        results: audits of models as JSON: model, tokens_per_s, memory_mb, quality.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(3.8)
+        most = max((one["memory_mb"] for one in results), default=0.0) or 1.0
+        for number, one in enumerate(results):
+            style = {"color": COLOURS[number % len(COLOURS)],
+                     "markersize": 5 + 9 * (one["memory_mb"] / most) ** 0.5}  # fmt: skip
+            quality = one["quality"]
+            if not quality:
+                axes.plot([one["tokens_per_s"]], [one["memory_mb"]], MARKERS[0],
+                          label=one["model"], **style)  # fmt: skip
+            for place, (mode, table) in enumerate((quality or {}).items()):
+                found = table["correct"]
+                if found["value"] is None:
+                    continue
+                reach = [[max(0.0, found["value"] - found["low"])],
+                         [max(0.0, found["high"] - found["value"])]]  # fmt: skip
+                axes.errorbar([one["tokens_per_s"]], [found["value"]], yerr=reach, capsize=3,
+                              fmt=MARKERS[place % len(MARKERS)],
+                              label=f"{one['model']}: {label(mode)}", **style)  # fmt: skip
+        axes.set_xlim(left=0)
+        axes.set_xlabel("tokens a second")
+        if any(one["quality"] for one in results):
+            axes.set_ylim(0, 1)
+            axes.yaxis.set_major_formatter("{x:.0%}")
+            axes.set_ylabel("handled rightly")
+        else:
+            axes.set_ylim(bottom=0)
+            axes.set_ylabel("memory, MB")
+        _legend(figure, 2)
+        return _svg(figure, "Base models side by side")

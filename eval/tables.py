@@ -1,4 +1,4 @@
-"""Tables of this package: question sets, evaluations, answers, scores, the gate's history."""
+"""Tables of this package: question sets, evaluations, answers, scores, gate, watch, audits."""
 
 from datetime import datetime
 from typing import Any
@@ -139,3 +139,74 @@ class GateRow(Base):
     reason: Mapped[str] = mapped_column(sa.Text)
     account_id: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class WatchRow(Base):
+    """What is evaluated again by itself, and when: one row, changed by admins."""
+
+    __tablename__ = "eval_watch"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    question_set_ids: Mapped[list[int]] = mapped_column(sa.JSON)
+    modes: Mapped[list[str]] = mapped_column(sa.JSON)
+    on_change: Mapped[bool]
+    every_days: Mapped[int]
+    floors: Mapped[dict[str, float]] = mapped_column(sa.JSON)
+    account_id: Mapped[int | None]
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class WatchedRow(Base):
+    """One evaluation that was started by itself: why, and on what state of the installation."""
+
+    __tablename__ = "eval_watched"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    evaluation_id: Mapped[int] = mapped_column(
+        sa.ForeignKey(
+            "eval_evaluations.id", name="fk_eval_watched_evaluation_id", ondelete="CASCADE"
+        )
+    )
+    job_id: Mapped[int | None]
+    state: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    reason: Mapped[str] = mapped_column(sa.Text)
+    judged: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AlarmRow(Base):
+    """A mode that got worse, or is below its floor; open until somebody writes a note."""
+
+    __tablename__ = "eval_alarms"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    evaluation_id: Mapped[int] = mapped_column(
+        sa.ForeignKey(
+            "eval_evaluations.id", name="fk_eval_alarms_evaluation_id", ondelete="CASCADE"
+        )
+    )
+    before_id: Mapped[int | None]
+    mode: Mapped[str] = mapped_column(sa.String(200))
+    finding: Mapped[str] = mapped_column(sa.Text)
+    detail: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    changes: Mapped[list[str]] = mapped_column(sa.JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    note: Mapped[str] = mapped_column(sa.Text)
+    closed_by: Mapped[int | None]
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ModelAuditRow(Base):
+    """Base models measured side by side; results are added model by model."""
+
+    __tablename__ = "eval_audits"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    models: Mapped[list[str]] = mapped_column(sa.JSON)
+    question_set_ids: Mapped[list[int]] = mapped_column(sa.JSON)
+    plan: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    results: Mapped[list[dict[str, Any]]] = mapped_column(sa.JSON)
+    evaluations: Mapped[dict[str, int]] = mapped_column(sa.JSON)
+    account_id: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -140,3 +140,13 @@ def test_pages_hold_no_sql() -> None:
 def test_every_exception_to_the_sizes_is_still_needed() -> None:
     for name in LARGER:
         assert (ROOT / name.split(":", maxsplit=1)[0]).exists(), f"{name} is gone"
+
+
+def test_the_default_adapter_is_set_through_the_gate_only() -> None:
+    doors = {
+        relative(path)
+        for path in [*SOURCES, *(ROOT / "sample").glob("*.py")]
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and node.attr == "set_default"
+    }
+    assert doors == {"eval/gate.py", "assistant/shelf.py"}

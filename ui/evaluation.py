@@ -6,14 +6,18 @@ import gradio as gr
 
 from assistant.modes import AnswerMode
 from core.errors import NotFound
-from core.permissions import OPERATOR, Account, Role, reader_of
+from core.permissions import Account, Role
 from eval.diagnosis import CAUSES
 from eval.evaluations import Evaluation, Plan, RowFilter
+from ui.audits import audit_panel
+from ui.comparison import comparison_panel
 from ui.evaluation_view import answers_html, history_html, live_html, report_html
 from ui.guard import chosen, message, note
 from ui.markup import piece
 from ui.parts import TICK, html, job_html, sheet
+from ui.row_access import may_read_rows, require_rows
 from ui.services import Services
+from ui.watch import alarm_panel, watch_panel
 
 KIND = "evaluate"
 ANSWERS = 40
@@ -182,22 +186,6 @@ class EvaluationPage:
         return [history, {**choice, "value": None}, *self.show(account, None)]
 
 
-def may_read_rows(library: Any, account: Account) -> bool:
-    """Tell whether an account may read single answers: they quote documents.
-
-    An evaluation searches all documents, so its answers are for those who may read all.
-    """
-    return bool(library.count(reader_of(account)) == library.count(OPERATOR))
-
-
-def require_rows(library: Any, account: Account) -> None:
-    """Raise `NotFound` where answers quote documents that this account may not read."""
-    if not may_read_rows(library, account):
-        raise NotFound(
-            "The single answers quote documents that you may not read. Ask an admin for them."
-        )
-
-
 def evaluation_page(blocks: Any, services: Services) -> None:
     """Build the page."""
     page = EvaluationPage(services)
@@ -206,6 +194,7 @@ def evaluation_page(blocks: Any, services: Services) -> None:
         sheet(
             "Evaluation", "Which way of answering works for your questions, and how sure that is."
         )
+        watcher, alarms = alarm_panel(blocks, services)
         with gr.Column(visible=False, elem_classes="plate") as panel:
             inputs, run, stop = _run_panel()
             job, live = html(), html()
@@ -216,8 +205,11 @@ def evaluation_page(blocks: Any, services: Services) -> None:
         with gr.Column(visible=False, elem_classes="plate") as explorer:
             filters = _filters()
             answers = html()
+        comparison_panel(blocks, services)
         html("<h2>All evaluations</h2>")
         table = html()
+        watch_panel(blocks, services, watcher, alarms)
+        audit_panel(blocks, services)
         ratings = html()
     timer = gr.Timer(TICK, active=False)
     shown = [report, explorer, *filters[:3], answers]

@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from assistant.modes import AnswerMode
+from eval.diagnosis import CAUSES
 from eval.recommend import label
 from eval.records import EvaluatedRow
 from eval.scoring import MEASURES, Measure
@@ -107,12 +108,37 @@ def _intervals(arms: Mapping[str, Mapping[str, Any]]) -> list[Interval]:
     return rows
 
 
+def pair_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return every two arms with their tested difference in questions handled rightly."""
+    rows = []
+    for pair in summary["pairs"]:
+        tested = pair["measures"]["correct"]
+        gap = tested["difference"]
+        if gap["value"] is None:
+            continue
+        smallest = tested["detectable"]
+        rows.append({
+            "first": label(pair["first"]), "second": label(pair["second"]), "gap": gap,
+            "p": tested["p_holm"], "shown": tested["shown"],
+            "detectable": None if smallest is None else 100 * smallest,
+        })  # fmt: skip
+    return rows
+
+
+def cause_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, list[int]]]:
+    """Return why answers are wrong: cause, its meaning, and its number by arm."""
+    found = [arm["all"] for arm in summary["failures"].values()]
+    rows = [(str(one), one.meaning, [arm[str(one)] for arm in found]) for one in CAUSES]
+    return [row for row in rows if any(row[2])]
+
+
 def report_html(evaluation: Evaluation, summary: Mapping[str, Any], *, downloads: bool) -> str:
     """Render verdict, plots and table of a finished evaluation."""
     return piece(
         "evaluation.html", e=evaluation, summary=summary, verdict=summary["recommendation"],
         arms=[label(arm) for arm in summary["modes"]], rows=table_rows(summary),
         times=times_row(summary), plots=kind_plots(summary), downloads=downloads,
+        pairs=pair_rows(summary), causes=cause_rows(summary),
     )  # fmt: skip
 
 

@@ -112,3 +112,89 @@ def interval_plot(rows: Sequence[Interval], label: str) -> Markup:
         "interval_plot.html", width=WIDTH, height=height, left=left, bars=bars, marks=marks,
         bottom=height - 26.0, label=label, end=left + across,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Point:
+    """A share at one of several moments, with its interval."""
+
+    place: int
+    """Which moment, from 0."""
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TimeSeries:
+    """A share over time."""
+
+    name: str
+    points: Sequence[Point]
+    colour: int
+    hollow: bool = False
+    """Told apart from another one of its colour."""
+
+
+def history_plot(series: Sequence[TimeSeries], moments: Sequence[str], label: str) -> Markup:
+    """Draw shares from 0 to 1 with their intervals, moments evenly spaced."""
+    if not moments or not any(one.points for one in series):
+        return Markup("")
+    step = (WIDTH - LEFT - RIGHT) / len(moments)
+    height = HEIGHT - TOP - BOTTOM
+
+    def across(place: int, number: int) -> float:
+        # Side by side, so that intervals of several series do not cover each other.
+        apart = min(10.0, step / (len(series) + 1))
+        return LEFT + step * (place + 0.5) + apart * (number - (len(series) - 1) / 2)
+
+    def up(share: float) -> float:
+        return HEIGHT - BOTTOM - min(1.0, max(0.0, share)) * height
+
+    drawn = [
+        {
+            "name": one.name, "colour": one.colour, "hollow": one.hollow,
+            "line": " ".join(f"{across(p.place, n):.1f},{up(p.value):.1f}" for p in one.points),
+            "points": [
+                {"x": across(p.place, n), "y": up(p.value), "low": up(p.low), "high": up(p.high),
+                 "text": f"{one.name}, {moments[p.place]}: {p.value:.0%} "
+                         f"({p.low:.0%} to {p.high:.0%})"}
+                for p in one.points
+            ],
+        }
+        for n, one in enumerate(series)
+    ]  # fmt: skip
+    every = max(1, math.ceil(len(moments) / 8))
+    x_ticks = [
+        Tick(LEFT + step * (place + 0.5), name)
+        for place, name in enumerate(moments) if place % every == 0
+    ]  # fmt: skip
+    y_ticks = [Tick(up(share), f"{share:.0%}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    return piece(
+        "history_plot.html", width=WIDTH, height=HEIGHT, left=LEFT, right=WIDTH - RIGHT,
+        bottom=HEIGHT - BOTTOM, series=drawn, x_ticks=x_ticks, y_ticks=y_ticks, label=label,
+    )  # fmt: skip
+
+
+def difference_plot(rows: Sequence[Interval], label: str) -> Markup:
+    """Draw differences of shares with their intervals around a line at zero."""
+    if not rows:
+        return Markup("")
+    reach = max(0.1, *(abs(end) for row in rows for end in (row.low, row.high, row.value)))
+    left, gap = 190.0, 34.0
+    height = TOP + gap * len(rows) + 30.0
+    end = WIDTH - 100.0
+
+    def place(value: float) -> float:
+        return left + (value / reach + 1) / 2 * (end - left)
+
+    marks = [Tick(place(x), f"{100 * x:+.0f}") for x in ticks(-reach, reach, 6)]
+    bars = [
+        {"row": row, "y": TOP + gap * index + 13, "value": place(row.value),
+         "low": place(row.low), "high": place(row.high)}
+        for index, row in enumerate(rows)
+    ]  # fmt: skip
+    return piece(
+        "difference_plot.html", width=WIDTH, height=height, left=left, end=end, bars=bars,
+        marks=marks, zero=place(0.0), bottom=height - 26.0, label=label,
+    )  # fmt: skip

@@ -1,5 +1,6 @@
-"""Reports of evaluations, and question sets, as files."""
+"""Reports of evaluations and audits, and question sets, as files."""
 
+from pathlib import Path
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -8,7 +9,7 @@ from fastapi.responses import FileResponse, Response
 from core.errors import NotFound
 from core.permissions import Role, require_account, require_admin
 from eval.question_files import write_csv, write_jsonl
-from ui.evaluation import require_rows
+from ui.row_access import require_rows
 from ui.services import Services
 
 _TYPES = {
@@ -29,7 +30,7 @@ _SANDBOX = (
 
 
 def report_router(services: Services) -> APIRouter:
-    """Return the routes `/report/{evaluation}/{kind}` and `/questions/{set}/{kind}`."""
+    """Return the routes below `/report` and `/questions`."""
     router = APIRouter()
     evaluations = services.evaluations
 
@@ -41,13 +42,13 @@ def report_router(services: Services) -> APIRouter:
             raise NotFound(f"There is no finished evaluation {evaluation_id}. Choose another.")
         require_rows(services.retrieval.library, account)
         path = evaluations.report_path(evaluation_id, kind)
-        response = FileResponse(path, media_type=_TYPES[kind])
-        if kind == "html":
-            response.headers["content-security-policy"] = _SANDBOX
-        else:
-            name = f"evaluation-{evaluation_id}.{kind}"
-            response.headers["content-disposition"] = f'attachment; filename="{name}"'
-        return response
+        return _sent(path, kind, f"evaluation-{evaluation_id}.{kind}")
+
+    @router.get("/report/audit/{audit_id}/{kind}")
+    def audit(request: Request, audit_id: int, kind: str) -> Response:
+        require_admin(request.state.account)
+        path = services.audits.report_path(audit_id, kind)
+        return _sent(path, kind, f"audit-{audit_id}.{kind}")
 
     @router.get("/questions/{set_id}/{kind}")
     def questions(request: Request, set_id: int, kind: str) -> Response:
@@ -64,3 +65,12 @@ def report_router(services: Services) -> APIRouter:
         )
 
     return router
+
+
+def _sent(path: Path, kind: str, name: str) -> Response:
+    response = FileResponse(path, media_type=_TYPES[kind])
+    if kind == "html":
+        response.headers["content-security-policy"] = _SANDBOX
+    else:
+        response.headers["content-disposition"] = f'attachment; filename="{name}"'
+    return response

@@ -51,6 +51,7 @@ def create_app(services: Services) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         forget_uploads(services.home.workspace.uploads, services.jobs.list(limit=_JOBS))
         services.jobs.start()
+        services.watcher.start()
         services.turns.warm_up()
         yield
         services.close()
@@ -63,7 +64,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(report_router(services))
     app.include_router(api_router(services))
     _add_error_pages(app)
-    app.add_middleware(Shell)
+    app.add_middleware(Shell, count_alarms=services.watch.alarms.count_open)
     app.add_middleware(
         Gate, accounts=services.accounts, upload_bytes=settings.upload_megabytes * 1_000_000,
         logs=services.home.workspace.logs,

@@ -11,10 +11,13 @@ from core.accounts import Accounts
 from core.audit import Audit
 from core.home import Home
 from core.jobs import Jobs
+from eval.audit import Audits
 from eval.candidates import Candidates
 from eval.evaluations import Evaluations
 from eval.gate import Gate
 from eval.question_sets import QuestionSets
+from eval.watch import Watch
+from eval.watcher import Watcher
 from retrieval.service import Retrieval, open_retrieval
 from training.runs import Runs
 from ui.guard import Guard
@@ -25,6 +28,7 @@ JOB_MODULES = {
     "train": "training.jobs",
     "evaluate": "eval.jobs",
     "draft": "eval.draft_jobs",
+    "audit": "eval.audit_jobs",
 }
 
 
@@ -45,12 +49,16 @@ class Services:
     question_sets: QuestionSets
     candidates: Candidates
     evaluations: Evaluations
+    audits: Audits
     gate: Gate
+    watch: Watch
+    watcher: Watcher
     turns: Turns
     guard: Guard
 
     def close(self) -> None:
         """Stop what runs; jobs save and are queued again for the next start."""
+        self.watcher.close()
         self.turns.stop_all()
         self.jobs.close()
         self.home.database.close()
@@ -71,11 +79,13 @@ def open_services(
     assistant = assistant or open_assistant(home, retrieval)
     conversations = Conversations(home.database)
     logs = home.workspace.logs
+    jobs = Jobs(home, JOB_MODULES)
+    watch = Watch(home, jobs, lambda: retrieval.retriever.version)
     return Services(
         home=home,
         accounts=accounts,
         audit=Audit(home.database),
-        jobs=Jobs(home, JOB_MODULES),
+        jobs=jobs,
         retrieval=retrieval,
         assistant=assistant,
         shelf=Shelf(home),
@@ -85,7 +95,10 @@ def open_services(
         question_sets=QuestionSets(home),
         candidates=Candidates(home),
         evaluations=Evaluations(home),
+        audits=Audits(home),
         gate=Gate(home),
+        watch=watch,
+        watcher=Watcher(watch, logs),
         turns=Turns(assistant, conversations, logs),
         guard=Guard(accounts, logs),
     )

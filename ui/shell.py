@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,20 +38,24 @@ _FOREIGN = re.compile(
 _INLINE = re.compile(r"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
-def header(account: Account | None, here: str) -> str:
-    """Render the bar above a page, with the pages this account may open."""
+def header(account: Account | None, here: str, alarms: int = 0) -> str:
+    """Render the bar above a page: the pages this account may open; for admins, open alarms."""
     admin = account is not None and account.role is Role.ADMIN
     targets = _FOR_ADMINS if admin else _FOR_EMPLOYEES
     pages = [(target, TITLES[target]) for target in targets]
-    return page("header.html", account=account, pages=pages, here=here)
+    return page(
+        "header.html", account=account, pages=pages, here=here, alarms=alarms if admin else 0
+    )
 
 
-def dress(html: str, account: Account | None, here: str) -> tuple[str, tuple[str, ...]]:
+def dress(
+    html: str, account: Account | None, here: str, alarms: int = 0
+) -> tuple[str, tuple[str, ...]]:
     """Return the page with our head and header, and the hashes of its inline scripts."""
     html = _FOREIGN.sub("", html)
     title = f"<title>{TITLES.get(here, 'Inhouse')} · Inhouse</title>"
     html = html.replace("</head>", f"{title}{_HEAD}</head>", 1)
-    html = re.sub(r"(<body[^>]*>)", lambda m: m[1] + header(account, here), html, count=1)
+    html = re.sub(r"(<body[^>]*>)", lambda m: m[1] + header(account, here, alarms), html, count=1)
     digests = (hashlib.sha256(m[1].encode()).digest() for m in _INLINE.finditer(html))
     return html, tuple(base64.b64encode(digest).decode() for digest in digests)
 
@@ -57,9 +63,10 @@ def dress(html: str, account: Account | None, here: str) -> tuple[str, tuple[str
 class Shell:
     """ASGI middleware around Gradio's pages; everything else passes untouched."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap `app`."""
+    def __init__(self, app: ASGIApp, count_alarms: Callable[[], int] = int) -> None:
+        """Wrap `app`; `count_alarms` tells how many alarms are open."""
         self._app = app
+        self._count_alarms = count_alarms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hold back a page's HTML until it is whole, then send it dressed."""
@@ -86,7 +93,10 @@ class Shell:
     async def _finish(self, scope: Scope, start: Message, body: bytes, send: Send) -> None:
         kind = Headers(raw=start["headers"]).get("content-type", "")
         if start["status"] == 200 and kind.startswith("text/html"):
-            html, hashes = dress(body.decode(), scope["state"]["account"], scope["path"])
+            account = scope["state"]["account"]
+            admin = account is not None and account.role is Role.ADMIN
+            alarms = await run_in_threadpool(self._count_alarms) if admin else 0
+            html, hashes = dress(body.decode(), account, scope["path"], alarms)
             body = html.encode()
             headers = MutableHeaders(raw=start["headers"])
             headers["content-length"] = str(len(body))

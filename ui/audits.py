@@ -1,0 +1,131 @@
+"""Base models side by side: started as a job, listed, their reports opened."""
+
+from typing import Any
+
+import gradio as gr
+
+from assistant.engines.embedded import EMBEDDED_NAME
+from assistant.modes import AnswerMode
+from core.home import Home
+from core.permissions import Account, Role
+from eval.arms import Plan, parse_modes
+from eval.formatting import figure
+from eval.recommend import label
+from ui.guard import chosen, message, note
+from ui.markup import piece
+from ui.parts import TICK, html, job_html
+from ui.services import Services
+
+KIND = "audit"
+MODES = [(mode.label, mode.value) for mode in AnswerMode if not mode.uses_adapter]
+
+
+def known_models(home: Home) -> list[str]:
+    """Return the models that an audit can be asked for: what ships, what is set, what lies here."""
+    folder = home.workspace.models
+    here = sorted(path.parent for path in folder.glob("*/config.json")) if folder.is_dir() else []
+    own = [str(path) for path in here if path.name != EMBEDDED_NAME]
+    return list(dict.fromkeys(["embedded", home.settings.model, *own]))
+
+
+class AuditPanel:
+    """Handlers; each gets the admin's account first."""
+
+    def __init__(self, services: Services) -> None:
+        """Use the audits and jobs of `services`."""
+        self._home = services.home
+        self._audits = services.audits
+        self._sets = services.question_sets
+        self._jobs = services.jobs
+        self._audit = services.audit
+
+    def load(self, account: Account) -> list[Any]:
+        """Fill the form and the list; employees see neither."""
+        if account.role is not Role.ADMIN:
+            return [gr.update(visible=False), *(gr.update() for _ in range(2)), "", "",
+                    gr.update(), gr.update(active=False)]  # fmt: skip
+        sets = [(f"{one.name} ({len(one.questions)})", one.id) for one in self._sets.list()]
+        return [
+            gr.update(visible=True), gr.update(choices=known_models(self._home)),
+            gr.update(choices=sets), *self.watch(account),
+        ]  # fmt: skip
+
+    def watch(self, account: Account) -> list[Any]:
+        """Return the list, the newest job, and the choice of one to delete."""
+        newest = next(iter(self._jobs.list(KIND, limit=1)), None)
+        active = newest is not None and newest.active
+        shown = newest if newest and (active or newest.message) else None
+        audits = self._audits.list()
+        rows = [(one, [_figures(result) for result in one.results]) for one in audits]
+        choices = [(f"{one.id}: {', '.join(one.models)}", one.id) for one in audits]
+        return [
+            job_html(shown), piece("audits.html", rows=rows), gr.update(choices=choices),
+            gr.update(active=active),
+        ]  # fmt: skip
+
+    def run(self, account: Account, *values: Any) -> list[Any]:
+        """Queue an audit: models, sets, modes, limit."""
+        models, sets, modes, limit = values
+        wanted = [str(one) for one in models or ()]
+        if not wanted:
+            raise message("Choose at least one model.", "No model")
+        if unknown := sorted(set(wanted) - set(known_models(self._home))):
+            raise message(f"The model '{unknown[0]}' is not known here.", "No such model")
+        plan = Plan(
+            modes=parse_modes(modes or []) if sets else (AnswerMode.BASE,),
+            limit=int(limit) if limit else None,
+            latency_sample=0,
+        )
+        made = self._audits.create(wanted, [int(one) for one in sets or ()], plan, account.id)
+        title = f"Measuring {', '.join(wanted)}"
+        job = self._jobs.submit(KIND, {"audit_id": made}, title=title, account_id=account.id)
+        detail = {"audit": made, "job": job}
+        self._audit.record(account.name, "audit.run", ", ".join(wanted), detail)
+        return self.watch(account)
+
+    def delete(self, account: Account, audit_id: Any) -> list[Any]:
+        """Delete an audit; the evaluations that it made stay."""
+        one = chosen([audit_id] if audit_id else None, "an audit")[0]
+        models = ", ".join(self._audits.get(one).models)
+        self._audits.delete(one)
+        self._audit.record(account.name, "audit.delete", models, {"audit": one})
+        note("The audit is deleted.")
+        job, rows, choice, timer = self.watch(account)
+        return [job, rows, {**choice, "value": None}, timer]
+
+
+def _figures(result: Any) -> dict[str, Any]:
+    quality = [
+        (label(mode), figure(table["correct"], "share"))
+        for mode, table in (result.quality or {}).items()
+    ]
+    return {"r": result, "quality": quality}
+
+
+def audit_panel(blocks: Any, services: Services) -> None:
+    """Build form and list."""
+    panel, guard = AuditPanel(services), services.guard
+    with gr.Column(visible=False, elem_classes="plate") as plate:
+        html("<h2>Base models side by side</h2>")
+        job, rows = html(), html()
+        with gr.Accordion("Measure models", open=False):
+            models = gr.Dropdown(label="Models", choices=[], multiselect=True, value=[])
+            sets = gr.Dropdown(
+                label="Questions, for quality (none: speed and size only)", choices=[],
+                multiselect=True, value=[],
+            )  # fmt: skip
+            with gr.Row():
+                modes = gr.CheckboxGroup(MODES, value=[AnswerMode.BASE.value], label="Modes")
+                limit = gr.Number(
+                    label="Questions at most (0: all)", value=0, precision=0, minimum=0
+                )
+            run = gr.Button("Measure", variant="primary")
+            with gr.Row(elem_classes="finder"):
+                one = gr.Dropdown(label="Audit", choices=[], value=None, scale=4)
+                delete = gr.Button("Delete this audit", size="sm", scale=0)
+    timer = gr.Timer(TICK, active=False)
+    watched = [job, rows, one, timer]
+    guard.employee(blocks.load, panel.load, None, [plate, models, sets, *watched])
+    guard.admin(run.click, panel.run, [models, sets, modes, limit], watched)
+    guard.admin(timer.tick, panel.watch, None, watched)
+    guard.admin(delete.click, panel.delete, [one], watched)
