@@ -85,6 +85,7 @@ evaluate: install ## The four modes on the sample company's held-out questions
 benchmarks: install-dev ## Speed and quality against named peers, as ratios
 	@$(BIN)/python -m benchmarks.retrieval
 	@$(BIN)/python -m benchmarks.generation --workspace $(WORKSPACE)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.evaluation
 
 clean: ## Remove the virtual environment and caches; the workspace stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
