@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0101_question_set_versions"
+revision = "0006_question_set_versions"
 down_revision = "0005_eval"
 
 

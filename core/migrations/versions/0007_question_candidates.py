@@ -5,8 +5,8 @@ from alembic import op
 
 from core.database import UtcDateTime
 
-revision = "0102_question_candidates"
-down_revision = "0101_question_set_versions"
+revision = "0007_question_candidates"
+down_revision = "0006_question_set_versions"
 
 
 def upgrade() -> None:

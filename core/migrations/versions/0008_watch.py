@@ -5,8 +5,8 @@ from alembic import op
 
 from core.database import UtcDateTime
 
-revision = "0201_watch"
-down_revision = "0005_eval"
+revision = "0008_watch"
+down_revision = "0007_question_candidates"
 
 
 def upgrade() -> None:

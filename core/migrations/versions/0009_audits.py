@@ -5,8 +5,8 @@ from alembic import op
 
 from core.database import UtcDateTime
 
-revision = "0202_audits"
-down_revision = "0201_watch"
+revision = "0009_audits"
+down_revision = "0008_watch"
 
 
 def upgrade() -> None:
