@@ -20,7 +20,7 @@ from retrieval.passages import Passage
 from tests import eval_fakes
 from tests.eval_fakes import ScriptedAssistant, TopicRetriever, good_assistant, read_well, rows
 from tests.fakes import ScriptedModel
-from tests.integration.test_eval_runner import shelf_with
+from tests.integration.test_eval_gate import shelf_with
 
 MODES = (AnswerMode.BASE, AnswerMode.RAG)
 PLAN = Plan(modes=MODES, latency_sample=0, judge="judge")
