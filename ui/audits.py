@@ -1,5 +1,6 @@
 """Base models side by side: started as a job, listed, their reports opened."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -9,6 +10,7 @@ from assistant.modes import AnswerMode
 from core.home import Home
 from core.permissions import Account, Role
 from eval.arms import Plan, parse_modes
+from eval.audit import Audit
 from eval.formatting import figure
 from eval.recommend import label
 from ui.guard import chosen, message, note
@@ -56,10 +58,9 @@ class AuditPanel:
         active = newest is not None and newest.active
         shown = newest if newest and (active or newest.message) else None
         audits = self._audits.list()
-        rows = [(one, [_figures(result) for result in one.results]) for one in audits]
         choices = [(f"{one.id}: {', '.join(one.models)}", one.id) for one in audits]
         return [
-            job_html(shown), piece("audits.html", rows=rows), gr.update(choices=choices),
+            job_html(shown), audits_html(audits), gr.update(choices=choices),
             gr.update(active=active),
         ]  # fmt: skip
 
@@ -92,6 +93,12 @@ class AuditPanel:
         note("The audit is deleted.")
         job, rows, choice, timer = self.watch(account)
         return [job, rows, {**choice, "value": None}, timer]
+
+
+def audits_html(audits: Sequence[Audit]) -> str:
+    """Render the stored audits, newest first."""
+    rows = [(one, [_figures(result) for result in one.results]) for one in audits]
+    return piece("audits.html", rows=rows)
 
 
 def _figures(result: Any) -> dict[str, Any]:

@@ -6,10 +6,12 @@ import pytest
 
 from core.permissions import Account, Role
 from eval.arms import Plan
+from eval.audit import Audit, ModelAudit
 from eval.comparison import CHANGES, History, Moment, changes, common, histories
 from eval.stored import Evaluation
 from eval.summary import summarise
 from tests.unit.test_eval_verdicts import QUESTION, rows
+from ui.audits import audits_html
 from ui.comparison import history_html
 from ui.evaluation_view import cause_rows, pair_rows
 from ui.plots import Interval, Point, TimeSeries, difference_plot, history_plot
@@ -102,3 +104,18 @@ def test_open_alarms_stand_in_the_bar_of_nobody_but_admins() -> None:
     assert "2 open alarms" in header(boss, "/", 2)
     assert "badge" not in header(boss, "/", 0)
     assert "badge" not in header(anna, "/", 2)
+
+
+def test_audits_are_listed_with_their_figures_and_what_is_still_missing() -> None:
+    plan = Plan(modes=Plan(adapters=("a",)).modes[:1])
+    small = ModelAudit("small", "small/bf16", 12, 512, 1.0, 90.0, 0.5, 0.1, 20.0, "", None)
+    large = ModelAudit("large", "large/bf16", None, 512, 1.0, 90.0, 0.5, 0.1, 20.0, "mit",
+                       {"base": {"correct": SHARE}})  # fmt: skip
+    done = Audit(2, ("small", "large"), (), plan, (small, large), None, NOON, NOON)
+    half = Audit(1, ("small", "large"), (1,), plan, (small,), None, NOON, None)
+    html = audits_html([done, half])
+    assert 'href="/report/audit/2/html"' in html
+    assert "1 of 2 measured" in html
+    for text in ("packed", "not declared", "mit", "50% (40 to 60)", "90.0 MB"):
+        assert text in html
+    assert "No model was measured yet" in audits_html([])
