@@ -91,7 +91,7 @@ _PREPOSITION = re.compile(
 )
 _COMMON_OPENING = re.compile(
     r"^(?:the|a|an|all|many|each|every|your|our|any|some|most|no|new|you|we|they|he|she|people|"
-    r"everyone|anyone|both|other|these|those|this|that|its|their|full|part|\w+s)\b",
+    r"everyone|everybody|anyone|both|other|these|those|this|that|its|their|full|part|\w+s)\b",
     re.IGNORECASE,
 )
 
@@ -272,7 +272,7 @@ def _lowered(subject: str, text: str) -> str:
     first, _, rest = subject.partition(" ")
     common = (
         _COMMON_OPENING.match(subject)
-        or re.match(r"[a-z]+s\b", rest)
+        or re.match(r"[a-z]", rest)
         or re.search(rf"\b{re.escape(first.lower())}\b", text)
     )
     if (first.isupper() and len(first) > 1) or not common:

@@ -119,13 +119,15 @@ class QuestionSetsPage:
                 base, row_of(fields), question_id=which, author=account.name
             )  # fmt: skip
         except DatasetError as error:
-            return [problem_html(error), *(_KEEP for _ in range(12))]
+            return [problem_html(error), *(_KEEP for _ in range(14))]
         self._record(account, saved)
         kept = str(fields[COLUMNS.index("id")] or "").strip() or which
         name = saved.questions[-1].id if which is None else kept
         mine = [text for text in saved.warnings if text.startswith(f"'{name}'")]
         told = piece("question_saved.html", number=saved.number, remarks=mine)
-        return [told, *self._shown(saved, filters, editing=name)]
+        title = piece("editor_title.html", title=f"Question {name}")
+        can_remove = gr.update(visible=True)
+        return [told, title, can_remove, *self._shown(saved, filters, editing=name)]
 
     def remove(self, account: Account, set_id: Any, question_id: Any, *filters: Any) -> list[Any]:
         """Delete the question in the editor."""
@@ -258,7 +260,8 @@ def _sets_tab(blocks: Any, services: Services) -> None:
     guard.admin(more.click, page.more, sought, rows)
     guard.admin(question.input, page.edit, [base, question], edited)
     guard.admin(write.click, page.write, [base], [question, *edited])
-    guard.admin(save.click, page.save, [base, question, *filters, *fields], [told, *shown])
+    guard.admin(save.click, page.save, [base, question, *filters, *fields],
+                [told, title, remove, *shown])  # fmt: skip
     guard.admin(remove.click, page.remove, [base, question, *filters], shown)
     guard.admin(restore.click, page.restore, [version, *filters], shown)
     guard.admin(add.click, page.add, [file, name, *filters], [added, file, name, *shown])

@@ -16,7 +16,6 @@ from ui.parts import TICK, html, job_html
 from ui.question_fields import problem_html, question_fields, row_of
 from ui.services import Services
 
-MOST = 500
 DOCUMENTS = 2000
 SOURCES = [
     ("Feedback and documents", ""),
@@ -196,9 +195,7 @@ def _draft_panel() -> tuple[Any, Any, Any, Any, Any]:
             info="Leave empty for all of them.",
         )  # fmt: skip
         with gr.Row():
-            count = gr.Number(
-                label="Questions", value=30, precision=0, minimum=1, maximum=MOST, scale=1
-            )  # fmt: skip
+            count = gr.Number(label="Questions", value=30, precision=0, scale=1)
             draft = gr.Button("Propose questions", scale=1)
     job = html()
     stop = gr.Button("Stop proposing", size="sm", visible=False)
