@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,12 +11,10 @@ from transformers import DynamicCache
 from assistant.engines.base import AdapterRef, Generation, Sampling, never
 from assistant.engines.fair_lock import FairLock
 from assistant.engines.incremental import IncrementalText, common_prefix, plan_batches
-from assistant.engines.prompt_tree import plant
 from assistant.engines.source import ModelSource
 from assistant.engines.transformers_adapters import Adapters
-from assistant.engines.transformers_cache import keep_rows, new_cache
+from assistant.engines.transformers_cache import new_cache
 from assistant.engines.transformers_loading import Loaded, load
-from assistant.engines.transformers_packed import can_pack, read_packed, spread
 from assistant.modes import Message
 from core.errors import EngineError
 from core.settings import Settings
@@ -53,7 +50,6 @@ class TransformersModel:
         self._adapters = Adapters(loaded.model, source, loaded.dtype)
         self._lock = FairLock()
         self._config = loaded.model.config.get_text_config()
-        self._packs = can_pack(loaded.model, new_cache(loaded.model.config))
         self._ends = _end_tokens(loaded.model, loaded.tokenizer)
         special = sorted(map(re.escape, loaded.tokenizer.all_special_tokens), key=len, reverse=True)
         self._special = re.compile("|".join(special) or r"(?!)")
@@ -117,7 +113,7 @@ class TransformersModel:
     ) -> list[Generation]:
         """Answer all prompts, in order; the same texts as `stream` would give under greedy.
 
-        Prompts of like length share a batch; openings that some of a batch share are read once.
+        Prompts of like length share a batch; an opening that all of a batch share is read once.
 
         Raises:
             AdapterError: the adapter is missing, damaged, or made for another model.
@@ -142,7 +138,7 @@ class TransformersModel:
     ) -> list["_Row"]:
         state = [_Row(self._generator(sampling)) for _ in rows]
         active = list(state)
-        cache, mask, logits = self._read_batch(rows, adapter, sampling)
+        cache, mask, logits = self._prefill_batch(rows, adapter)
         for _ in range(sampling.max_tokens):
             tokens = _choose(logits, sampling, [row.generator for row in active])
             scores = torch.log_softmax(logits.float(), dim=-1)
@@ -153,30 +149,18 @@ class TransformersModel:
             if not going or max(len(row.tokens) for row in active) >= sampling.max_tokens:
                 break
             if len(going) < len(active):
-                order = keep_rows(cache, going)
-                mask, tokens = mask[order], tokens[order]
-                active = [active[n] for n in order]
+                kept = torch.tensor(going, device=self._device)
+                cache.batch_select_indices(kept)
+                mask, tokens = mask[kept], tokens[kept]
+                active = [active[n] for n in going]
             mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
             logits = self._forward(tokens[:, None], cache, adapter, mask)
         return state
 
-    def _read_batch(
-        self, rows: list[list[int]], adapter: AdapterRef | None, sampling: Sampling
-    ) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
-        """Read the prompts; return keys and values, mask (rows, width), logits (rows, words)."""
-        if self._packs:
-            tree = plant(rows, least=_SHARED_TOKENS, longest=_PREFILL_TOKENS)
-            cache = new_cache(self._model.config, tree.size)
-            logits = read_packed(tree, cache, partial(self._pass, adapter), self._device)
-            if logits is not None:
-                return cache, spread(tree, cache, sampling.max_tokens, self._device), logits
-            self._packs = False
-        return self._read_padded(rows, adapter)
-
-    def _read_padded(
+    def _prefill_batch(
         self, rows: list[list[int]], adapter: AdapterRef | None
     ) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
-        """As `_read_batch`, for models whose attention has a window or a form of its own."""
+        """Read the prompts; return keys and values, mask (rows, width), logits (rows, words)."""
         cache = new_cache(self._model.config)
         shared = common_prefix(rows) if len(rows) > 1 else 0
         if shared >= _SHARED_TOKENS:
@@ -207,25 +191,27 @@ class TransformersModel:
         adapter: AdapterRef | None,
         mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """One pass; return the last position's logits (rows, vocabulary)."""
+        """One pass under the lock; return the last position's logits (rows, vocabulary)."""
         extra: dict[str, Any] = {}
         if mask is not None and not bool(mask.all()):
             positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
             extra = {"attention_mask": mask, "position_ids": positions}
-        inputs = {"input_ids": ids, "past_key_values": cache, "logits_to_keep": 1, **extra}
-        return self._pass(adapter, **inputs)[:, -1]
-
-    def _pass(self, adapter: AdapterRef | None, **inputs: Any) -> torch.Tensor:
-        """One pass under the lock; return the logits (rows, kept positions, vocabulary)."""
         try:
             with self._lock:
                 self._adapters.activate(adapter)
                 with torch.inference_mode():
-                    logits: torch.Tensor = self._model(use_cache=True, **inputs).logits
-                    return logits
+                    output = self._model(
+                        input_ids=ids,
+                        past_key_values=cache,
+                        use_cache=True,
+                        logits_to_keep=1,
+                        **extra,
+                    )
+                    last: torch.Tensor = output.logits[:, -1]
+                    return last
         except RuntimeError as error:
             # torch reports exhausted memory, a lost GPU and broken kernels alike as RuntimeError.
-            size = " x ".join(map(str, inputs["input_ids"].shape))
+            size = " x ".join(map(str, ids.shape))
             raise EngineError(
                 f"The language model '{self.name}' failed on {size} tokens: {error}. If memory "
                 "ran out, lower INHOUSE_EVIDENCE_TOKENS, or name a smaller model in INHOUSE_MODEL."
