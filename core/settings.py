@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     chunk_overlap: int = Field(30, ge=0, description="Tokens shared by neighbouring chunks.")
     upload_megabytes: int = Field(100, ge=1, description="Largest file accepted.")
 
+    judge: str = Field("", description="Engine that also grades evaluations; empty: none.")
+    price_per_hour: float = Field(0.0, ge=0, description="Of the machine, for evaluations' costs.")
+    watts: float = Field(0.0, ge=0, description="Power while it answers; 0: no energy estimate.")
+    price_per_kwh: float = Field(0.0, ge=0, description="Of its energy.")
+
     session_hours: float = Field(12.0, gt=0, description="A sign-in lasts this long.")
     sign_in_attempts: int = Field(5, ge=1, description="Failures before an account locks.")
     lockout_minutes: float = Field(15.0, gt=0, description="How long it stays locked.")

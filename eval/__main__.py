@@ -49,8 +49,15 @@ def _plan(home: Home, given: argparse.Namespace) -> Plan:
         limit=given.limit,
         batch=given.batch,
         latency_sample=given.latency_sample,
-        price_per_hour=given.price_per_hour,
+        price_per_hour=_rate(given.price_per_hour, home.settings.price_per_hour),
+        watts=_rate(given.watts, home.settings.watts),
+        price_per_kwh=_rate(given.price_per_kwh, home.settings.price_per_kwh),
+        judge=home.settings.judge if given.judge is None else given.judge,
     )
+
+
+def _rate(given: float | None, setting: float) -> float:
+    return setting if given is None else given
 
 
 def _default_adapter(home: Home, modes: str | None) -> tuple[str, ...]:
@@ -194,11 +201,17 @@ def _add_run(commands: CommandLine) -> None:
                      help="training data that must not hold a question of the set")
     run.add_argument("--fresh", action="store_true", help="answer anew, reuse nothing")
     run.add_argument("--title", default="", help="name of the evaluation")
-    run.add_argument("--batch", type=int, default=16, metavar="N", help="questions in a batch")
+    run.add_argument("--batch", type=int, default=48, metavar="N", help="questions in a batch")
     run.add_argument("--latency-sample", type=int, default=5, metavar="N",
                      help="questions also asked one by one, to time them (default: 5)")
-    run.add_argument("--price-per-hour", type=float, default=0.0, metavar="PRICE",
-                     help="of the machine, for the cost of 1,000 questions")
+    run.add_argument("--price-per-hour", type=float, metavar="PRICE",
+                     help="of the machine, for the cost of 1,000 questions (default: the setting)")
+    run.add_argument("--watts", type=float, metavar="W",
+                     help="power of the machine, to estimate energy (default: the setting)")
+    run.add_argument("--price-per-kwh", type=float, metavar="PRICE",
+                     help="of the energy, added to the cost (default: the setting)")
+    run.add_argument("--judge", metavar="MODEL",
+                     help="engine that also grades the answers, beside the verdict (default: off)")
     # fmt: on
 
 

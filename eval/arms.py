@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from assistant.modes import AnswerMode
 from core.errors import InvalidInput
+from eval.cost import Rates
 
 MODES = tuple(AnswerMode)
 
@@ -43,7 +45,7 @@ class Plan:
     """Engines to compare, as in the setting `model`; empty: the installation's."""
     oracle: bool = False
     limit: int | None = None
-    batch: int = 16
+    batch: int = 48
     latency_sample: int = 5
     """Questions per arm that are also asked one by one, as a person would, to time them."""
     repeat: int = 0
@@ -54,6 +56,12 @@ class Plan:
     """Not everybody may read everything: an adapter cannot keep that apart."""
     price_per_hour: float = 0.0
     """What the machine costs; 0: costs are not reported."""
+    watts: float = 0.0
+    """Power of the machine while it answers; 0: energy is not estimated."""
+    price_per_kwh: float = 0.0
+    """Of the energy; 0: only the machine's hours are priced."""
+    judge: str = ""
+    """Engine, as in the setting `model`, that grades answers beside the measures; empty: none."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
@@ -67,6 +75,9 @@ class Plan:
             )
         if self.limit is not None and self.limit < 1:
             raise InvalidInput(f"The limit is {self.limit}. Give a number of questions from 1 up.")
+        for name in ("price_per_hour", "watts", "price_per_kwh"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InvalidInput(f"'{name}' is {getattr(self, name)}. Give a number from 0 up.")
         if self.batch < 1:
             raise InvalidInput(f"The batch is {self.batch}. Give a number of questions from 1 up.")
 
@@ -81,6 +92,11 @@ class Plan:
         lists = {"modes": parse_modes(row["modes"]), "adapters": tuple(row["adapters"]),
                  "models": tuple(row["models"])}  # fmt: skip
         return Plan(**{**row, **lists})
+
+    @property
+    def rates(self) -> Rates:
+        """What the machine takes and costs."""
+        return Rates(self.price_per_hour, self.watts, self.price_per_kwh)
 
     def arms(self) -> list[Arm]:
         """Every column, in the order of the report."""

@@ -29,6 +29,7 @@ from eval.recommend import recommend
 from eval.records import EvaluatedRow, Records
 from eval.report import write_report
 from eval.runner import PreparedArm, Runner, Subject, prepare
+from eval.score_extras import add_judgements, look_deeper
 from eval.scorer import Embed, score_all
 from eval.statistics import SEED, wilson
 from eval.stored import (
@@ -164,6 +165,7 @@ class Evaluations:
             )
             runner = Runner(self._records, subject_of, progress or Silent(), evaluation.created_at)
             runner.run(evaluation.plan, evaluation.questions, arms)
+            self._look_deeper(evaluation_id, subject_of, progress or Silent())
             return self._score(evaluation_id, subject_of(arms[-1].arm.model).embed)
         except Stopped as error:
             self._set(evaluation_id, state=STOPPED, error=error.message)
@@ -272,12 +274,20 @@ class Evaluations:
         }
         return {"questions": len(shared), "modes": arms}
 
+    def _look_deeper(
+        self, evaluation_id: int, subject_of: Callable[[str | None], Subject], progress: Progress
+    ) -> None:
+        one = self.get(evaluation_id)
+        arms = look_deeper(self._records, one.plan, one.questions, one.arms, subject_of, progress)
+        self._set(evaluation_id, arms=arms)
+
     def _score(self, evaluation_id: int, embed: Embed) -> dict[str, Any]:
         evaluation = self.get(evaluation_id)
         scored = score_all(self._records, evaluation.questions, evaluation.arms, embed)
+        more = add_judgements(self._records, evaluation.questions, evaluation.arms, scored)
         self._records.save_scores(evaluation_id, scored)
         rows = self.rows(evaluation_id)
-        summary = self._summarise(evaluation, rows)
+        summary = {**self._summarise(evaluation, rows), **more}
         self._set(
             evaluation_id,
             summary=summary,
@@ -305,7 +315,7 @@ class Evaluations:
         }  # fmt: skip
         streamed = {arm["name"]: self._streamed(arm) for arm in evaluation.arms}
         by_arm = {name: [row for row in rows if row.arm == name] for name in names}
-        summary["timing"] = timing(by_arm, streamed, evaluation.plan.price_per_hour)
+        summary["timing"] = timing(by_arm, streamed, evaluation.plan.rates)
         return summary
 
     def _warnings(self, evaluation: Evaluation, subject: Subject) -> Sequence[str]:
@@ -363,6 +373,7 @@ def _arm_as_json(prepared: PreparedArm) -> dict[str, Any]:
         "mode": arm.mode.value,
         "adapter": arm.adapter,
         "oracle": arm.oracle,
+        "model": arm.model,
         "configuration": prepared.configuration,
         "hash": prepared.hash,
         "streamed_hash": prepared.streamed_hash,

@@ -5,6 +5,42 @@ from typing import Any
 
 from eval.scoring import MEASURES, Measure
 
+COSTS = (("peak_memory_mb", "peak memory MB"), ("kwh_per_1000", "kWh of 1,000"),
+         ("price_per_1000", "price of 1,000"))  # fmt: skip
+"""Costs of a column under `times`, and how they are headed."""
+COST_NOTE = (
+    "Memory is that of the process while batches were answered, engine and all. Energy and price "
+    "of 1,000 questions are estimates: the time in batches at the power and prices given."
+)
+DEPTH_NOTE = (
+    "Share of the answerable questions whose evidence the search returns among its first passages, "
+    "however many of them a prompt has room for."
+)
+
+
+def cost(timing: Mapping[str, Any], key: str) -> str:
+    """A cost of one column; a dash where it was not measured or no rate was given."""
+    value = timing.get(key)
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if key == "peak_memory_mb" else f"{value:.3g}"
+
+
+def judge_line(judge: Mapping[str, Any]) -> str:
+    """What the judge did and how it agrees with the grading by short answers."""
+    if "error" in judge:
+        return (
+            f"The judge '{judge['judge']}' gave no judgement: {judge['error']} "
+            f"All {judge['missing']} judgements are missing; they are no zeros."
+        )
+    agreed = "not defined" if judge["kappa"] is None else f"{judge['kappa']:.2f}"
+    return (
+        f"Engine {judge['judge']}, rubric {judge['rubric']}: {judge['judged']} answers judged, "
+        f"{judge['missing']} judgements missing and in no figure. Agreement of its 'right' with "
+        f"the grading by short answers: Cohen's kappa {agreed}. A second opinion that is not "
+        "validated; the verdict does not use it."
+    )
+
 
 def headline(summary: Mapping[str, Any]) -> str:
     """What was measured, failed rows first of all."""

@@ -1,9 +1,9 @@
 """Answers and scores of evaluations in the database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +14,8 @@ from core.database import Database, now
 from eval.questions import HeldOutQuestion
 from eval.tables import ScoreRow, StoredAnswerRow
 
+Result: TypeAlias = Answer | Mapping[str, Any] | str
+"""What is stored: an answer, something that is kept like one, or why there is none."""
 CHUNK = 400
 """Values in one IN (...): SQLite takes a limited number."""
 
@@ -58,6 +60,10 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
     }
 
 
+def _as_json(result: Answer | Mapping[str, Any]) -> dict[str, Any]:
+    return answer_as_json(result) if isinstance(result, Answer) else dict(result)
+
+
 class Records:
     """Reads and writes answers and scores."""
 
@@ -81,7 +87,7 @@ class Records:
                     )
         return found
 
-    def save(self, configuration: str, results: dict[str, Answer | str]) -> None:
+    def save(self, configuration: str, results: Mapping[str, Result]) -> None:
         """Commit a batch: answers, or the message of what failed, by question hash.
 
         An answer that another process stored first is kept; a failed one is replaced.
@@ -93,7 +99,7 @@ class Records:
             # under greedy decoding it wrote the same answers.
             self._save(configuration, results)
 
-    def _save(self, configuration: str, results: dict[str, Answer | str]) -> None:
+    def _save(self, configuration: str, results: Mapping[str, Result]) -> None:
         with self._database.session() as session:
             query = sa.select(StoredAnswerRow).filter_by(configuration=configuration)
             rows = session.scalars(query.where(StoredAnswerRow.question_hash.in_(list(results))))
@@ -105,7 +111,7 @@ class Records:
                 row = row or StoredAnswerRow(
                     configuration=configuration, question_hash=question_hash
                 )
-                row.answer = answer_as_json(result) if isinstance(result, Answer) else None
+                row.answer = None if isinstance(result, str) else _as_json(result)
                 row.error = result if isinstance(result, str) else ""
                 row.created_at = now()
                 session.add(row)

@@ -7,7 +7,16 @@ from typing import Any
 
 from core.workspace import write_atomically
 from eval.diagnosis import CAUSES
-from eval.formatting import figure, headline, shown_measures
+from eval.formatting import (
+    COST_NOTE,
+    COSTS,
+    DEPTH_NOTE,
+    cost,
+    figure,
+    headline,
+    judge_line,
+    shown_measures,
+)
 from eval.recommend import detectable_lines, label
 from eval.records import EvaluatedRow
 from eval.report_html import html_report
@@ -115,6 +124,8 @@ def markdown(title: str, document: Mapping[str, Any]) -> str:
         "Smallest difference this set shows with 80% power (handled rightly):\n\n"
         + "\n".join(f"- {line}" for line in detectable_lines(document["pairs"])),
         "## Why answers are wrong\n\n" + _cause_table(document, arms),
+        _depth_part(document),
+        _judge_part(document),
         "## Time\n\n" + _time_table(document["times"]["by_mode"]),
         "## To reproduce\n\n```json\n"
         + json.dumps(document["reproduce"], indent=1, ensure_ascii=False)
@@ -176,7 +187,24 @@ def _time_table(timing: Mapping[str, Any]) -> str:
 
     lines = [
         [label(arm), one["measured"], str(one["n"]), seconds(one["first_token_p50_s"]),
-         seconds(one["latency_p50_s"]), seconds(one["latency_p95_s"])]
+         seconds(one["latency_p50_s"]), seconds(one["latency_p95_s"]),
+         *(cost(one, key) for key, _ in COSTS)]
         for arm, one in timing.items()
     ]  # fmt: skip
-    return _grid(["", "measured", "n", "first token s", "p50 s", "p95 s"], lines)
+    head = ["", "measured", "n", "first token s", "p50 s", "p95 s", *(name for _, name in COSTS)]
+    return _grid(head, lines) + f"\n\n{COST_NOTE}"
+
+
+def _depth_part(document: Mapping[str, Any]) -> str:
+    found = document.get("search_depth")
+    if not found:
+        return ""
+    depths = list(found["all"])
+    lines = [[kind, *(figure(one[k], "share") for k in depths)] for kind, one in found.items()]
+    head = ["evidence among the first", *depths]
+    return f"## How deep the evidence lies\n\n{DEPTH_NOTE}\n\n{_grid(head, lines)}"
+
+
+def _judge_part(document: Mapping[str, Any]) -> str:
+    found = document.get("judge")
+    return f"## LLM judge\n\n{judge_line(found)}" if found else ""

@@ -9,7 +9,7 @@ from typing import Any
 from eval import plots
 from eval.diagnosis import CAUSES, Diagnosis
 from eval.explorer_html import explorer
-from eval.formatting import shown_measures
+from eval.formatting import COST_NOTE, COSTS, DEPTH_NOTE, cost, judge_line, shown_measures
 from eval.recommend import detectable_lines, label
 from eval.records import EvaluatedRow
 from eval.scoring import COMPARED, MEASURES, Measure
@@ -37,6 +37,8 @@ def html_report(title: str, document: Mapping[str, Any], rows: Sequence[Evaluate
         else "",
         _section("Which differences are real", _pairs(document)),
         _section("Why answers are wrong", _causes(document, arms)),
+        _depth(document),
+        _judge(document),
         _section("Time and cost", _time(document)),
         _confidence(document),
         _section("Every question", explorer(rows)),
@@ -214,18 +216,39 @@ def _causes(document: Mapping[str, Any], arms: Sequence[str]) -> str:
 def _time(document: Mapping[str, Any]) -> str:
     timing = document["times"]["by_mode"]
     keys = ("search_p50_s", "first_token_p50_s", "latency_p50_s", "latency_p95_s",
-            "seconds_per_question_in_batch", "price_per_1000")  # fmt: skip
+            "seconds_per_question_in_batch")  # fmt: skip
     lines = [
         [escape(label(arm)), _cell(f"{one['measured']}, {one['n']}"),
-         *(_cell("–" if one[key] is None else f"{one[key]:.2f}") for key in keys)]
+         *(_cell("–" if one[key] is None else f"{one[key]:.2f}") for key in keys),
+         *(_cell(cost(one, key)) for key, _ in COSTS)]
         for arm, one in timing.items()
     ]  # fmt: skip
     head = ["", "measured", "search", "first token", "median", "95th percentile", "in a batch",
-            "price of 1,000"]  # fmt: skip
+            *(name for _, name in COSTS)]  # fmt: skip
     plot = plots.quality_against_latency(document["modes"], timing)
-    return _figure(plot, "Up and to the left is better.") + table(
-        "Seconds an answer, on the machine of the evaluation.", head, lines
+    return (
+        _figure(plot, "Up and to the left is better.")
+        + table("Seconds an answer, on the machine of the evaluation.", head, lines)
+        + f"<p class='soft'>{escape(COST_NOTE)}</p>"
     )
+
+
+def _depth(document: Mapping[str, Any]) -> str:
+    found = document.get("search_depth")
+    if not found:
+        return ""
+    depths = list(found["all"])
+    lines = [
+        [escape(kind), *(estimate_cell(one[k], "share") for k in depths)]
+        for kind, one in found.items()
+    ]
+    head = ["among the first", *depths]
+    return _section("How deep the evidence lies", table(DEPTH_NOTE, head, lines))
+
+
+def _judge(document: Mapping[str, Any]) -> str:
+    found = document.get("judge")
+    return _section("LLM judge", f"<p>{escape(judge_line(found))}</p>") if found else ""
 
 
 def _confidence(document: Mapping[str, Any]) -> str:

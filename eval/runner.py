@@ -11,14 +11,16 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from assistant.answering import Question
+from assistant.engines.base import LanguageModel
 from assistant.modes import Answer, AnswerEvent, AnswerFinished
 from core.errors import AdapterError, InhouseError, NotFound, Stopped
 from core.permissions import OPERATOR
 from core.progress import Progress
 from eval.arms import Arm, Plan, digest
+from eval.cost import MemoryWatch
 from eval.questions import HeldOutQuestion, spread
-from eval.records import Records, StoredAnswer
-from retrieval.passages import Array, Passage
+from eval.records import Records, Result, StoredAnswer, answer_as_json
+from retrieval.passages import Array, Passage, Retriever
 
 ROW_FAULTS = (InhouseError, RuntimeError, ValueError, OSError, MemoryError)
 """What an engine may raise over one question without ending the evaluation."""
@@ -48,6 +50,10 @@ class Subject:
     """The chunk that holds the evidence, for the oracle condition."""
     text_of: Callable[[str], str | None]
     """All text of an evidence file, None if it is not among the documents."""
+    retriever: Retriever | None = None
+    """Searches as for an answer; None: how deep the evidence lies is not measured."""
+    engine: LanguageModel | None = None
+    """The bare engine, to judge with; None: it cannot judge."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +176,11 @@ class Runner:
         if missing:
             self._stop_if_asked()
             asked = [arm.question(ordinal, questions[ordinal].question) for ordinal in missing]
-            results = self._answer(arm, asked)
+            with MemoryWatch() as memory:
+                results = self._answer(arm, asked)
+            kept = [_with_memory(result, memory.peak_mb) for result in results]
             hashes = [arm.question_hashes[ordinal] for ordinal in missing]
-            self.records.save(arm.hash, dict(zip(hashes, results, strict=True)))
+            self.records.save(arm.hash, dict(zip(hashes, kept, strict=True)))
         clock.advance(len(part), len(missing), arm.arm.label)
 
     def _missing(self, configuration: str, arm: PreparedArm, part: Sequence[int]) -> list[int]:
@@ -239,3 +247,11 @@ class Runner:
     def _stop_if_asked(self) -> None:
         if self.progress.stop_requested():
             raise Stopped("The evaluation was stopped. What is answered is kept; start it again.")
+
+
+def _with_memory(result: Answer | str, peak_mb: float) -> Result:
+    """The answer as it is stored, with the most memory held while its batch was answered."""
+    if isinstance(result, str):
+        return result
+    row = answer_as_json(result)
+    return {**row, "timing": {**row["timing"], "peak_memory_mb": peak_mb}}

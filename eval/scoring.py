@@ -52,6 +52,8 @@ MEASURES = (
             "has.", True, True),
     Measure("citation_precision", "Citation precision", "Cited passages that hold the evidence."),
     Measure("citation_recall", "Citation recall", "Evidence in the prompt that was cited.", True),
+    Measure("judge", "LLM judge", "Right 1, partly 0.5, wrong 0, as a language model grades; not "
+            "validated, never part of the verdict."),
     Measure("cut_off", "Cut off", "Answers that hit the length limit.", True, True),
     Measure("prompt_tokens", "Prompt tokens", "Mean length of the prompt.", False, True, "tokens"),
     Measure("answer_tokens", "Answer tokens", "Mean length of the answer.", False, True, "tokens"),

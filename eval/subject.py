@@ -71,6 +71,8 @@ def open_subject(home: Home, retrieval: Retrieval, model: str | None = None) -> 
                 "refusal_threshold": settings.refusal_threshold,
                 "oracle": arm.oracle,
             }
+            if settings.evidence_finder != "off":
+                configuration["finder_tokens"] = settings.finder_tokens
         return configuration
 
     evidence = EvidenceSource(retrieval.library)
@@ -80,6 +82,8 @@ def open_subject(home: Home, retrieval: Retrieval, model: str | None = None) -> 
         embed=retrieval.embedder.embed,
         right_passage=evidence.right_passage,
         text_of=evidence.text_of,
+        retriever=retrieval.retriever,
+        engine=engine,
     )
 
 

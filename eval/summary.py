@@ -11,6 +11,7 @@ from typing import Any
 
 from assistant.modes import AnswerMode
 from eval import statistics
+from eval.cost import Rates
 from eval.diagnosis import CAUSES, Diagnosis
 from eval.records import EvaluatedRow
 from eval.scoring import COMPARED, MEASURES, Measure
@@ -203,7 +204,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def timing(
-    batch: Mapping[str, Rows], streamed: Mapping[str, Sequence[Mapping[str, Any]]], price: float
+    batch: Mapping[str, Rows], streamed: Mapping[str, Sequence[Mapping[str, Any]]], rates: Rates
 ) -> dict[str, dict[str, Any]]:
     """How long answers take, by arm: the only figures that differ between equal evaluations.
 
@@ -211,7 +212,7 @@ def timing(
         batch: rows by arm.
         streamed: answers asked one by one, by arm; where there are none, times of the batches
             are given, which are shares of a batch and not what a person waits.
-        price: of an hour of the machine; 0 leaves the price out.
+        rates: of the machine; what is not given is left out.
     """
     figures = {}
     for arm, rows in batch.items():
@@ -228,8 +229,10 @@ def timing(
             "first_token_p50_s": statistics.quantile([t["first_token_s"] for t in taken], 0.5),
             "search_p50_s": statistics.quantile([t["search_s"] for t in taken], 0.5),
             "seconds_per_question_in_batch": mean,
-            "price_per_1000": mean * 1000 * price / 3600 if price else None,
-        }
+            "peak_memory_mb": max((t["peak_memory_mb"] for t in in_batch if "peak_memory_mb" in t),
+                                  default=None),
+            **rates.of(mean),
+        }  # fmt: skip
     return figures
 
 

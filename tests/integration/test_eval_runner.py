@@ -20,6 +20,7 @@ from eval.evaluations import Evaluations, QuestionSets, RowFilter
 from eval.gate import Gate
 from tests import eval_fakes
 from tests.eval_fakes import evaluations, good_assistant, rows
+from tests.reports import without_times
 
 PLAN = Plan(adapters=("staff",), batch=8, latency_sample=2)
 
@@ -46,21 +47,6 @@ class StopAfter(Silent):
 
 class Killed(BaseException):
     """What a kill looks like from inside: nothing may catch it."""
-
-
-def without_times(folder: Path) -> list[str]:
-    """The reports with everything that is a time taken out."""
-    document = json.loads((folder / "report.json").read_text("utf-8"))
-    del document["times"]
-    lines = (folder / "report.md").read_text("utf-8").split("## Time")
-    page = (folder / "report.html").read_text("utf-8")
-    start, end = (
-        page.index("<h2>Time and cost</h2>"),
-        page.index("</section>", page.index("<h2>Time")),
-    )
-    time = page.index("<time "), page.index("</time>")
-    page = page[: time[0]] + page[time[1] : start] + page[end:]
-    return [json.dumps(document), lines[0], lines[1].split("## To reproduce")[1], page]
 
 
 @pytest.fixture
