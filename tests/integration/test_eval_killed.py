@@ -1,0 +1,104 @@
+"""An evaluation killed half-way, and asked for twice, by real processes with a real model."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from core.home import open_home
+from core.progress import Silent
+from retrieval.service import open_retrieval
+from tests.eval_fakes import FACTS, rows
+from tests.integration.tiny_model import write_tiny_model
+from tests.reports import without_times
+
+ROOT = Path(__file__).resolve().parents[2]
+QUESTIONS = 26
+ROWS = 2 * QUESTIONS
+"""Two modes."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A workspace with documents, beside it a small model and a question set."""
+    folder = tmp_path_factory.mktemp("killed")
+    write_tiny_model(folder / "tiny-model", FACTS)
+    (folder / "rules").mkdir()
+    for number, fact in enumerate(FACTS[:10]):
+        (folder / "rules" / f"{number}.md").write_text(f"# Rule {number}\n\n{fact}\n", "utf-8")
+    lines = [json.dumps(row) for row in rows(20, 6)]
+    (folder / "questions.jsonl").write_text("\n".join(lines), "utf-8")
+    home = open_home(workspace=folder / "home")
+    with closing(home.database):
+        open_retrieval(home).ingestor.ingest([folder / "rules"], progress=Silent())
+    yield folder
+
+
+def evaluate(folder: Path, workspace: str, *more: str) -> subprocess.Popen[str]:
+    """`python -m eval run` in a process of its own."""
+    environment = {
+        **os.environ,
+        "INHOUSE_MODEL": str(folder / "tiny-model"),
+        "INHOUSE_ANSWER_TOKENS": "24",
+        "INHOUSE_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [
+        sys.executable, "-m", "eval", "run", "--questions", str(folder / "questions.jsonl"),
+        "--modes", "base,rag", "--batch", "2", "--latency-sample", "0",
+        "--workspace", str(folder / workspace), "--json", *more,
+    ]  # fmt: skip
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def finished(process: subprocess.Popen[str]) -> None:
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+
+
+def answered(workspace: Path) -> int:
+    """Answers committed so far, as another process sees them."""
+    with closing(sqlite3.connect(workspace / "inhouse.db", timeout=30)) as database:
+        return int(database.execute("select count(*) from eval_answers").fetchone()[0])
+
+
+def test_killed_half_way_and_resumed_the_report_is_the_same_to_the_byte(prepared: Path) -> None:
+    for name in ("straight", "killed"):
+        shutil.copytree(prepared / "home", prepared / name)
+    finished(evaluate(prepared, "straight"))
+    process = evaluate(prepared, "killed")
+    while process.poll() is None and answered(prepared / "killed") < ROWS // 2:
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL, "it was over before it could be killed"
+    kept = answered(prepared / "killed")
+    assert ROWS // 2 <= kept < ROWS
+    finished(evaluate(prepared, "killed"))
+    reports = [prepared / name / "evaluations" / "1" for name in ("straight", "killed")]
+    assert without_times(reports[0]) == without_times(reports[1])
+    assert not (prepared / "killed" / "evaluations" / "2").exists(), "it went on with the first"
+
+
+def test_answered_twice_from_nothing_all_figures_are_the_same(prepared: Path) -> None:
+    shutil.copytree(prepared / "home", prepared / "twice")
+    for _ in range(2):
+        finished(evaluate(prepared, "twice", "--fresh"))
+    one, other = (
+        json.loads((prepared / "twice" / "evaluations" / number / "report.json").read_text("utf-8"))
+        for number in ("1", "2")
+    )
+    assert answered(prepared / "twice") >= 2 * ROWS, "nothing was taken from the first"
+    for field in ("rows", "modes", "by_kind", "pairs", "failures", "search_depth"):
+        assert one[field] == other[field]
