@@ -113,6 +113,9 @@ class TransformersModel:
     ) -> list[Generation]:
         """Answer all prompts, in order; the same texts as `stream` would give under greedy.
 
+        The same in float32, that is: bfloat16 rounds otherwise in a batch, and where two words
+        are nearly as likely that may decide.
+
         Prompts of like length share a batch; an opening that all of a batch share is read once.
 
         Raises:

@@ -19,7 +19,7 @@ TEXT = """# Leave
 
 Employees can request up to 240 hours of sick leave.
 
-Notes from a doctor must be handed in within 3 days of the illness.
+New employees must hand in a note within 3 days of the illness.
 
 The leave office opens at 7:30 on weekdays.
 """
@@ -51,8 +51,7 @@ def test_a_job_proposes_questions_and_says_what_it_dropped(leave: Home) -> None:
     made = Candidates(leave).of_job(job_id)
     assert [one.row["question"] for one in made] == [
         "Up to how many hours of sick leave can employees request?",
-        "Regarding Leave: within how many days of the illness must notes from a doctor be handed "
-        "in?",
+        "Regarding Leave: within how many days of the illness must new employees hand in a note?",
     ]
     assert all(one.row["evidence_quote"] in TEXT for one in made)
 
