@@ -11,6 +11,7 @@ from core.audit import OPERATOR_NAME, Audit
 from core.cli import Call, CommandLine, Report
 from core.errors import NotFound
 from core.home import Home
+from eval.allocation import keep_freed_memory
 from eval.arms import MODES, Plan, parse_modes
 from eval.check import CheckFailed, parse_floors, read_report, shortfalls
 from eval.draft_command import add_draft
@@ -33,6 +34,7 @@ def _run(call: Call) -> Report:
     evaluation_id = None if given.fresh else evaluations.unfinished(sets, plan)
     if evaluation_id is None:
         evaluation_id = evaluations.create(sets, plan, title=given.title, fresh=given.fresh)
+    keep_freed_memory()
     summary = evaluations.run(evaluation_id, call.progress)
     report = evaluations.report_path(evaluation_id)
     if given.report is not None:

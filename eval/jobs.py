@@ -5,6 +5,7 @@ from typing import Any
 from core.home import Home
 from core.job_child import run_child
 from core.progress import Progress
+from eval.allocation import keep_freed_memory
 from eval.evaluations import Evaluations
 
 
@@ -12,6 +13,7 @@ def handle(home: Home, payload: dict[str, Any], progress: Progress) -> dict[str,
     """Run or resume an evaluation; returns its id, verdict and report for the job's result."""
     evaluations = Evaluations(home)
     evaluation_id = int(payload["evaluation_id"])
+    keep_freed_memory()
     summary = evaluations.run(evaluation_id, progress)
     return {
         "evaluation_id": evaluation_id,
