@@ -149,8 +149,11 @@ def test_two_evaluations_are_compared_and_a_history_is_drawn(desk: Desk) -> None
 def test_the_watch_keeps_its_settings(desk: Desk) -> None:
     page = desk.open("/evaluation")
     page.get_by_role("heading", name="Re-evaluation by itself").wait_for(timeout=SLOW)
+    # What is typed before the page has loaded its values would be written over by them.
+    page.locator("table.list, .empty").first.wait_for(timeout=SLOW)
     page.get_by_text("When, and on which questions").click()
     page.get_by_label("Every so many days").fill("30")
+    page.get_by_label("Every so many days").press("Tab")
     page.get_by_label("Floor, Documents: %").fill("60")
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved. The next look follows it.").wait_for(timeout=SLOW)
