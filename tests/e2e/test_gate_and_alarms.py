@@ -150,7 +150,7 @@ def test_the_watch_keeps_its_settings(desk: Desk) -> None:
     page = desk.open("/evaluation")
     page.get_by_role("heading", name="Re-evaluation by itself").wait_for(timeout=SLOW)
     # What is typed before the page has loaded its values would be written over by them.
-    page.locator("table.list, .empty").first.wait_for(timeout=SLOW)
+    page.locator("table.list:visible, .empty:visible").first.wait_for(timeout=SLOW)
     page.get_by_text("When, and on which questions").click()
     page.get_by_label("Every so many days").fill("30")
     page.get_by_label("Every so many days").press("Tab")
