@@ -116,7 +116,8 @@ def test_storable_text_fits_and_encodes(text: str, longest: int) -> None:
     assert len(stored) <= longest
     assert "\0" not in stored
     stored.encode("utf-8")
-    if len(text) <= longest and "\0" not in text:
+    half_pairs = any("\ud800" <= letter <= "\udfff" for letter in text)
+    if len(text) <= longest and "\0" not in text and not half_pairs:
         assert stored == text
 
 
