@@ -200,11 +200,18 @@ class EvidenceFinder:
 class EvidenceRetriever:
     """A retriever that hands on evidence in place of whole chunks."""
 
-    def __init__(self, inner: Retriever, finder: EvidenceFinder, tokens: int) -> None:
-        """Choose from what `inner` finds at most `tokens` tokens."""
+    def __init__(
+        self, inner: Retriever, finder: EvidenceFinder, tokens: int, passages: int
+    ) -> None:
+        """Choose from what `inner` finds at most `tokens` tokens for `passages` passages.
+
+        Who asks for more passages, as training does to have wrong ones to show, gets as many
+        more tokens: each passage stays as long as people's are.
+        """
         self._inner = inner
         self._finder = finder
         self._tokens = tokens
+        self._passages = passages
 
     @property
     def version(self) -> str:
@@ -218,7 +225,8 @@ class EvidenceRetriever:
         the chance (0 to 1) that they answer the query.
         """
         found = self._inner.search(query, limit=max(CANDIDATES, limit), reader=reader)
-        chosen = self._finder.select(query, found, limit=limit, tokens=self._tokens)
+        tokens = self._tokens * max(limit, self._passages) // self._passages
+        chosen = self._finder.select(query, found, limit=limit, tokens=tokens)
         return [evidence.passage for evidence in chosen]
 
 

@@ -50,19 +50,19 @@ def with_evidence(retriever: Retriever, embedder: Embedder, settings: Settings) 
     if settings.evidence_finder == "off":
         return retriever
     weights = None if settings.evidence_finder == "words" else BUILTIN
-    return _LazyEvidence(retriever, embedder, weights, settings.finder_tokens)
+    return _LazyEvidence(retriever, embedder, weights, settings)
 
 
 class _LazyEvidence:
     """Opens the finder at the first search, so that starting needs no torch."""
 
     def __init__(
-        self, retriever: Retriever, embedder: Embedder, weights: Path | None, tokens: int
+        self, retriever: Retriever, embedder: Embedder, weights: Path | None, settings: Settings
     ) -> None:
         self._retriever = retriever
         self._embedder = embedder
         self._weights = weights
-        self._tokens = tokens
+        self._settings = settings
         self._opened: EvidenceRetriever | None = None
 
     @property
@@ -76,5 +76,7 @@ class _LazyEvidence:
         # Two threads may both open it; the weights themselves are read once, under a lock.
         if self._opened is None:
             finder = open_finder(self._embedder, self._weights)
-            self._opened = EvidenceRetriever(self._retriever, finder, self._tokens)
+            self._opened = EvidenceRetriever(
+                self._retriever, finder, self._settings.finder_tokens, self._settings.passages
+            )
         return self._opened

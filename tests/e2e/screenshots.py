@@ -16,7 +16,7 @@ from tests.running import PASSWORD, ROOT, RunningApp
 
 FOLDER = ROOT / "docs" / "screenshots"
 QUESTION = "What is Asdfg Financial and what does it do?"
-PAGES = ["documents", "training", "evaluation", "people", "account"]
+PAGES = ["documents", "training", "evaluation", "question-sets", "people", "account"]
 
 
 def small(path: Path) -> None:

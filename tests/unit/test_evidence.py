@@ -171,11 +171,21 @@ def test_nothing_found_is_nothing_chosen() -> None:
 def test_the_retriever_looks_deeper_than_it_returns() -> None:
     scorer = NumberScorer()
     inner = ListRetriever([passage(n, f"limit word {n}.") for n in range(1, 15)], version="7")
-    retriever = EvidenceRetriever(inner, EvidenceFinder(scorer, words), tokens=200)
+    retriever = EvidenceRetriever(inner, EvidenceFinder(scorer, words), tokens=200, passages=4)
     chosen = retriever.search("limit", limit=2, reader=OPERATOR)
     assert scorer.asked == [("limit", 12)]
     assert [p.chunk_id for p in chosen] == [12, 11]
     assert retriever.version == "7+numbers"
+
+
+def test_more_passages_than_people_get_have_more_room() -> None:
+    inner = ListRetriever([passage(n, f"limit word {n}. " * 5) for n in range(1, 15)])
+    one = EvidenceFinder(NumberScorer(), words)
+    retriever = EvidenceRetriever(inner, one, tokens=60, passages=2)
+    few = retriever.search("limit", limit=1, reader=OPERATOR)
+    served = retriever.search("limit", limit=2, reader=OPERATOR)
+    many = retriever.search("limit", limit=8, reader=OPERATOR)
+    assert (len(few), len(served), len(many)) == (1, 2, 8)
 
 
 def test_highlights_find_the_sentences_in_the_whole_chunk() -> None:
