@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -94,12 +95,16 @@ def _add_error_pages(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
-        lines = [
-            f"{'.'.join(str(part) for part in found['loc'][1:]) or 'body'}: {found['msg']}"
-            for found in error.errors()
-        ]
-        return answer(request, 422, "; ".join(lines))
+        return answer(request, 422, "; ".join(map(_complaint, error.errors())))
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
         return answer(request, error.status_code, str(error.detail))
+
+
+def _complaint(found: Any) -> str:
+    if found["type"] == "json_invalid":
+        place = f"{found['ctx']['error']} at character {found['loc'][-1]}"
+        return f"The request's body is not JSON ({place}). Send one JSON object."
+    field = ".".join(str(part) for part in found["loc"][1:]) or "body"
+    return f"{field}: {found['msg']}"

@@ -330,6 +330,15 @@ def test_bad_questions_get_a_message(served: Served, body: dict[str, Any], says:
     assert says in response.json()["error"]
 
 
+def test_a_body_that_is_not_json_is_said_to_be_so(served: Served) -> None:
+    with served.client("anna") as client:
+        response = client.post(
+            "/api/ask", content='{"question": ', headers={"content-type": "application/json"}
+        )
+    assert response.status_code == 422
+    assert response.json()["error"].startswith("The request's body is not JSON (")
+
+
 def test_a_huge_request_is_refused_unread(served: Served) -> None:
     with served.client("anna") as client:
         assert client.post("/api/ask", content=b"x" * (SMALL_BODY + 1)).status_code == 413
