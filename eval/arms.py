@@ -12,6 +12,12 @@ from core.errors import InvalidInput
 from eval.cost import Rates
 
 MODES = tuple(AnswerMode)
+RATES = {
+    "price_per_hour": "The price of an hour",
+    "watts": "The power in watts",
+    "price_per_kwh": "The price of a kilowatt-hour",
+}
+"""Fields of a plan that are rates, and what people call them."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,10 @@ class Plan:
             )
         if self.limit is not None and self.limit < 1:
             raise InvalidInput(f"The limit is {self.limit}. Give a number of questions from 1 up.")
-        for name in ("price_per_hour", "watts", "price_per_kwh"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InvalidInput(f"'{name}' is {getattr(self, name)}. Give a number from 0 up.")
+        for name, what in RATES.items():
+            given = getattr(self, name)
+            if not 0 <= given < math.inf:
+                raise InvalidInput(f"{what} is {given:g}. Give a number from 0 up; 0: not given.")
         if self.batch < 1:
             raise InvalidInput(f"The batch is {self.batch}. Give a number of questions from 1 up.")
 

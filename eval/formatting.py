@@ -8,6 +8,8 @@ from eval.scoring import MEASURES, Measure
 COSTS = (("peak_memory_mb", "peak memory MB"), ("kwh_per_1000", "kWh of 1,000"),
          ("price_per_1000", "price of 1,000"))  # fmt: skip
 """Costs of a column under `times`, and how they are headed."""
+NOTHING = "–"
+"""Stands where nothing was measured."""
 COST_NOTE = (
     "Memory is that of the process while batches were answered, engine and all. Energy and price "
     "of 1,000 questions are estimates: the time in batches at the power and prices given."
@@ -22,7 +24,7 @@ def cost(timing: Mapping[str, Any], key: str) -> str:
     """A cost of one column; a dash where it was not measured or no rate was given."""
     value = timing.get(key)
     if value is None:
-        return "–"
+        return NOTHING
     return f"{value:,.0f}" if key == "peak_memory_mb" else f"{value:.3g}"
 
 
@@ -60,7 +62,7 @@ def shown_measures(summary: Mapping[str, Any]) -> list[Measure]:
 def figure(estimate: Mapping[str, Any], unit: str) -> str:
     """A figure with its interval, as text: '62% (55 to 68)'."""
     if estimate["value"] is None:
-        return "–"
+        return NOTHING
     scale, digits, sign = (100, 0, "%") if unit == "share" else (1, 2, "")
     if unit == "tokens":
         digits = 0

@@ -8,6 +8,7 @@ from core.cli import Call, CommandLine, Report
 from core.errors import NotFound
 from core.permissions import OPERATOR
 from retrieval.ingest import IngestReport
+from retrieval.leftovers import LeftOut, by_reason
 from retrieval.library import Document
 from retrieval.passages import Passage
 from retrieval.service import open_retrieval
@@ -90,9 +91,15 @@ def _report_text(report: IngestReport) -> str:
         f"{len(report.failed)} left out, {report.seconds:.1f} s."
     ]
     if report.failed:
-        lines.append("Left out:")
-        lines += [f"  {failure.reason}" for failure in report.failed]
+        lines.append("Left out (--json names every file):")
+        lines += [_left_out_text(one) for one in by_reason(report.failed)]
     return "\n".join(lines)
+
+
+def _left_out_text(left_out: LeftOut) -> str:
+    if len(left_out.paths) == 1:
+        return f"  {left_out.paths[0]}: {left_out.reason}"
+    return f"  {len(left_out.paths):,} files: {left_out.reason}\n      {left_out.examples}"
 
 
 def _passage_text(rank: int, passage: Passage) -> str:

@@ -145,7 +145,9 @@ class Ingestor:
                 prepared = self._prepare(source, groups, known)
             except DocumentError as error:
                 report.failed.append(Failure(source.path, error.message))
-                progress.log(error.message)
+                if media_type_of(source.path) is not None:
+                    # Pictures and fonts by the hundred would bury what can be mended.
+                    progress.log(error.message)
                 continue
             if prepared is None:
                 report.skipped += 1

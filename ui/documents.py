@@ -11,6 +11,8 @@ import gradio as gr
 from core.jobs import Job
 from core.permissions import Account, Role, reader_of
 from core.workspace import remove_folder
+from retrieval.discovery import Failure
+from retrieval.leftovers import by_reason
 from retrieval.library import Document
 from ui.chat_view import source_path
 from ui.guard import Guard, chosen, message, note
@@ -170,9 +172,10 @@ def documents_html(found: Sequence[Document], total: int, query: str, *, admin: 
 
 def ingest_html(job: Job) -> str:
     """Render an ingest: its progress, then what went in and what failed with its reason."""
-    return job_html(job) + (
-        piece("ingest.html", result=job.result) if job.result and not job.active else ""
-    )
+    if not job.result or job.active:
+        return job_html(job)
+    left_out = by_reason(Failure(**one) for one in job.result["failed"])
+    return job_html(job) + piece("ingest.html", result=job.result, left_out=left_out)
 
 
 def documents_page(blocks: Any, services: Services) -> None:

@@ -4,15 +4,15 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.modes import AnswerMode
 from core.errors import NotFound
 from core.permissions import Account, Role
 from eval.diagnosis import CAUSES
-from eval.evaluations import Evaluation, Plan, RowFilter
+from eval.evaluations import Evaluation, RowFilter
 from ui.audits import audit_panel
 from ui.comparison import comparison_panel
+from ui.evaluation_form import evaluation_form, judges, plan_of
 from ui.evaluation_view import answers_html, history_html, live_html, report_html
-from ui.guard import chosen, message, note
+from ui.guard import chosen, note
 from ui.markup import piece
 from ui.parts import TICK, html, job_html, sheet
 from ui.row_access import may_read_rows, require_rows
@@ -21,7 +21,6 @@ from ui.watch import alarm_panel, watch_panel
 
 KIND = "evaluate"
 ANSWERS = 40
-MODES = [(mode.label, mode.value) for mode in AnswerMode]
 
 
 class EvaluationPage:
@@ -29,6 +28,7 @@ class EvaluationPage:
 
     def __init__(self, services: Services) -> None:
         """Use the evaluations and jobs of `services`."""
+        self._home = services.home
         self._evaluations = services.evaluations
         self._sets = services.question_sets
         self._shelf = services.shelf
@@ -53,12 +53,16 @@ class EvaluationPage:
         ]
 
     def choices(self, account: Account) -> list[Any]:
-        """Return the question sets and adapters that can be chosen now."""
+        """Return the question sets, adapters and judges that can be chosen now."""
         sets = [(f"{one.name} ({len(one.questions)})", one.id) for one in self._sets.list()]
         adapters = [one.name for one in self._shelf.list() if one.problem is None]
         default = self._shelf.default()
         first = default if default in adapters else next(iter(adapters), None)
-        return [gr.update(choices=sets), gr.update(choices=adapters, value=first)]
+        return [
+            gr.update(choices=sets),
+            gr.update(choices=adapters, value=first),
+            gr.update(choices=judges(self._home)),
+        ]
 
     def history(self, account: Account) -> list[Any]:
         """Return the list of evaluations and the choice of one to read."""
@@ -113,16 +117,9 @@ class EvaluationPage:
         return answers_html(rows[:ANSWERS], len(rows))
 
     def run(self, account: Account, *values: Any) -> list[Any]:
-        """Queue an evaluation: sets, modes, adapter, limit, with the right passage, title."""
-        sets, modes, adapter, limit, oracle, title = values
-        if not modes:
-            raise message("Choose at least one mode.", "No mode")
-        plan = Plan(
-            modes=tuple(mode for mode in AnswerMode if mode.value in modes),
-            adapters=(adapter,) if adapter else (),
-            limit=int(limit) if limit else None,
-            oracle=bool(oracle),
-        )
+        """Queue an evaluation: sets, title, then what `plan_of` takes."""
+        sets, title, *planned = values
+        plan = plan_of(self._home, *planned)
         made = self._evaluations.create(
             chosen(sets, "one or more question sets"), plan, title=(title or "").strip(),
             account_id=account.id,
@@ -196,7 +193,7 @@ def evaluation_page(blocks: Any, services: Services) -> None:
         )
         watcher, alarms = alarm_panel(blocks, services)
         with gr.Column(visible=False, elem_classes="plate") as panel:
-            inputs, run, stop = _run_panel()
+            form = evaluation_form(services.home)
             job, live = html(), html()
         with gr.Row(elem_classes="finder"):
             picked = gr.Dropdown(label="Report", choices=[], value=None, scale=4)
@@ -213,42 +210,21 @@ def evaluation_page(blocks: Any, services: Services) -> None:
         ratings = html()
     timer = gr.Timer(TICK, active=False)
     shown = [report, explorer, *filters[:3], answers]
-    sets, adapter = inputs[0], inputs[2]
-    watched = [job, live, stop, timer]
+    watched = [job, live, form.stop, timer]
     listed = [table, picked]
     guard.employee(
         blocks.load, page.load, None,
-        [panel, delete, sets, adapter, *listed, picked, *shown, *watched, ratings],
+        [panel, delete, *form.chosen, *listed, picked, *shown, *watched, ratings],
     )  # fmt: skip
     guard.employee(picked.input, page.show, [picked], shown)
     for control in filters:
         guard.employee(
             control.input, page.answers, [picked, *filters], [answers], trigger_mode="always_last"
         )
-    guard.admin(run.click, page.run, inputs, watched)
-    guard.admin(stop.click, page.stop, None, watched)
+    guard.admin(form.run.click, page.run, form.inputs, watched)
+    guard.admin(form.stop.click, page.stop, None, watched)
     guard.admin(timer.tick, page.tick, None, [*watched, *listed, *shown])
     guard.admin(delete.click, page.delete, [picked], [*listed, *shown])
-
-
-def _run_panel() -> tuple[list[Any], Any, Any]:
-    html("<h2>New evaluation</h2>")
-    html(piece("to_question_sets.html"))
-    sets = gr.Dropdown(label="Question sets", choices=[], multiselect=True, value=[])
-    modes = gr.CheckboxGroup(MODES, value=[value for _, value in MODES], label="Modes")
-    with gr.Row():
-        adapter = gr.Dropdown(label="Adapter, for the fine-tuned modes", choices=[], value=None)
-        limit = gr.Number(
-            label="Questions at most (0: all)", value=0, precision=0, minimum=0
-        )  # fmt: skip
-    title = gr.Textbox(label="Title", placeholder="Names of the question sets", max_lines=1)
-    oracle = gr.Checkbox(
-        label="Also with the right passage given: what perfect search would bring", value=False
-    )
-    with gr.Row():
-        run = gr.Button("Run the evaluation", variant="primary")
-        stop = gr.Button("Stop", visible=False)
-    return [sets, modes, adapter, limit, oracle, title], run, stop
 
 
 def _filters() -> list[Any]:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from assistant.modes import AnswerMode
 from eval.diagnosis import CAUSES
+from eval.formatting import NOTHING, cost, judge_line
 from eval.recommend import label
 from eval.records import EvaluatedRow
 from eval.scoring import MEASURES, Measure
@@ -17,7 +18,7 @@ from ui.plots import Interval, interval_plot
 
 SHOWN = (
     "correct", "accuracy", "refusal_recall", "false_refusals", "precision", "recall", "f1",
-    "rouge_l", "similarity", "evidence_recall", "citation_precision", "groundedness",
+    "rouge_l", "similarity", "evidence_recall", "citation_precision", "groundedness", "judge",
 )  # fmt: skip
 """Measures of the page's table; the report holds all."""
 
@@ -82,6 +83,14 @@ def times_row(summary: Mapping[str, Any]) -> list[str]:
     return [duration(timing.get(arm, {}).get("latency_p50_s")) or "–" for arm in summary["modes"]]
 
 
+def cost_rows(summary: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return energy and price of 1,000 questions, by arm, where rates were given."""
+    timing = [summary.get("timing", {}).get(arm, {}) for arm in summary["modes"]]
+    names = {"kwh_per_1000": "Kilowatt-hours", "price_per_1000": "Price"}
+    rows = [(name, [cost(one, key) for one in timing]) for key, name in names.items()]
+    return [row for row in rows if any(cell != NOTHING for cell in row[1])]
+
+
 def kind_plots(summary: Mapping[str, Any]) -> list[tuple[str, Markup]]:
     """Plot how many questions each arm handled rightly: over all, then by kind of question."""
     titles = {
@@ -138,7 +147,8 @@ def report_html(evaluation: Evaluation, summary: Mapping[str, Any], *, downloads
         "evaluation.html", e=evaluation, summary=summary, verdict=summary["recommendation"],
         arms=[label(arm) for arm in summary["modes"]], rows=table_rows(summary),
         times=times_row(summary), plots=kind_plots(summary), downloads=downloads,
-        pairs=pair_rows(summary), causes=cause_rows(summary),
+        pairs=pair_rows(summary), causes=cause_rows(summary), costs=cost_rows(summary),
+        judge=judge_line(summary["judge"]) if "judge" in summary else "",
     )  # fmt: skip
 
 

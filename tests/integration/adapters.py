@@ -1,10 +1,13 @@
 """Real LoRA adapters with random weights, made by peft."""
 
 import hashlib
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from assistant.engines.base import AdapterRef
@@ -37,3 +40,19 @@ def make_adapter(
     (folder / MANIFEST).write_text(manifest.to_json())
     assert (folder / CONFIG).is_file()
     return AdapterRef(folder.name, folder, digest)
+
+
+def shuffled_adapter(folder: Path, built: Path) -> Path:
+    """Write an adapter with the numbers of `built` in another order: it knows nothing."""
+    shutil.copytree(built, folder)
+    torch.manual_seed(0)
+    mixed = {
+        name: weights.flatten()[torch.randperm(weights.numel())].view_as(weights).contiguous()
+        for name, weights in load_file(folder / WEIGHTS).items()
+    }
+    save_file(mixed, folder / WEIGHTS, metadata={"format": "pt"})
+    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    manifest = Manifest.from_json((folder / MANIFEST).read_text("utf-8"))
+    changed = replace(manifest, name=folder.name, weights_sha256=digest)
+    (folder / MANIFEST).write_text(changed.to_json(), "utf-8")
+    return folder

@@ -84,6 +84,29 @@ def test_people_are_told_what_to_do(tmp_path: Path) -> None:
     assert "bad.pdf" in refused.stdout
 
 
+def test_pictures_are_one_line_for_people_and_each_its_own_for_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "leave.txt").write_text("Sick leave is twelve days a year.")
+    (docs / "empty.md").write_text(" ")
+    for number in range(5):
+        (docs / f"picture-{number}.png").write_bytes(b"\x89PNG")
+        (docs / f"font-{number}.woff").write_bytes(b"wOFF")
+    command = ["ingest", str(docs), f"--workspace={tmp_path / 'w'}"]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert told.count(".png") == 1, told
+    assert "10 files: files of these kinds are not read: .woff (5), .png (5). Supported" in told
+    assert "font-0.woff, font-1.woff, font-2.woff and 7 more" in told
+    assert "empty.md: the file is empty" in told
+    assert main([*command, "--json"]) == 0
+    failed = json.loads(capsys.readouterr().out)["failed"]
+    assert len(failed) == 11
+    assert all(one.keys() == {"path", "reason"} and one["path"] in one["reason"] for one in failed)
+
+
 def test_vectors_are_unit_rows_and_meaning_counts(embedder: Embedder) -> None:
     rows = embedder.embed(["time off when ill", "sick leave", "server racks", ""])
     assert rows.dtype == np.float32

@@ -54,9 +54,12 @@ def test_costs_are_reckoned_from_the_rates_that_are_given() -> None:
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
-@pytest.mark.parametrize("name", ["watts", "price_per_hour", "price_per_kwh"])
-def test_a_rate_that_is_none_is_refused(name: str, value: float) -> None:
-    with pytest.raises(InvalidInput, match=name):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("watts", "power in watts"), ("price_per_hour", "an hour"), ("price_per_kwh", "kilowatt")],
+)
+def test_a_rate_that_is_none_is_refused(name: str, said: str, value: float) -> None:
+    with pytest.raises(InvalidInput, match=f"{said}.* is {value:g}. Give a number from 0 up"):
         Plan.from_json({**Plan(adapters=("a",)).as_json(), name: value})
 
 

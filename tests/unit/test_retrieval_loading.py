@@ -12,6 +12,8 @@ from fpdf.enums import AccessPermission
 from pypdf import PdfWriter
 
 from core.errors import DocumentError
+from retrieval.discovery import Failure
+from retrieval.leftovers import by_reason
 from retrieval.loading import LoadedDocument, load_document, media_type_of
 
 
@@ -258,3 +260,24 @@ def test_media_types() -> None:
     assert media_type_of("x/Y.MD") == "text/markdown"
     assert media_type_of("page.html.md.erb") == "text/markdown"
     assert media_type_of("x.json") is None
+
+
+def test_what_is_left_out_is_told_by_reason_and_names_what_one_can_mend() -> None:
+    found = [failure("logo.png"), failure("a/broken.pdf"), failure("x.woff")]
+    found += [failure(f"pictures/{n}.png") for n in range(40)]
+    kinds, broken = by_reason(found)
+    assert kinds.reason.startswith(
+        "files of these kinds are not read: .png (41), .woff (1). Supported are md, txt"
+    )
+    assert kinds.examples == "logo.png, x.woff, pictures/0.png and 39 more"
+    assert broken.paths == ("a/broken.pdf",)
+    assert "broken.pdf" not in broken.reason
+    (alone,) = by_reason([failure("logo.png")])
+    assert alone.reason.startswith("files of the kind '.png' are not read. Supported are")
+
+
+def failure(path: str) -> Failure:
+    """What an ingest says of a file that it cannot read."""
+    with pytest.raises(DocumentError) as refused:
+        load_document(path, b"\x00 nothing")
+    return Failure(path, refused.value.message)
