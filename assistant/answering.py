@@ -8,6 +8,7 @@ from typing import Any
 from assistant.citations import check
 from assistant.engines.base import AdapterRef, Generation, LanguageModel, Sampling, never
 from assistant.followups import search_query
+from assistant.manifest import AdapterInfo
 from assistant.modes import (
     Answer,
     AnswerEvent,
@@ -19,7 +20,7 @@ from assistant.modes import (
     Timing,
 )
 from assistant.prompts import PROMPT_VERSION, REFUSAL, Prompt, PromptBuilder
-from assistant.shelf import AdapterInfo, Shelf
+from assistant.shelf import Shelf
 from core.errors import AdapterError, InvalidInput
 from core.permissions import Reader
 from core.settings import Settings
@@ -50,6 +51,9 @@ class _Work:
 
     question: Question
     adapter: AdapterInfo | None
+    """Chosen or promoted, in tuned modes."""
+    reader: AdapterInfo | None = None
+    """The built-in reader, in the mode `rag` if the settings say so."""
     started: float = field(default_factory=time.monotonic)
     query: str | None = None
     index_version: str | None = None
@@ -59,7 +63,8 @@ class _Work:
 
     @property
     def ref(self) -> AdapterRef | None:
-        return self.adapter.ref if self.adapter else None
+        on = self.adapter or self.reader
+        return on.ref if on else None
 
     def elapsed(self) -> float:
         return time.monotonic() - self.started
@@ -71,11 +76,16 @@ class Assistant:
     def __init__(
         self, model: LanguageModel, retriever: Retriever, shelf: Shelf, settings: Settings
     ) -> None:
-        """Compose from its parts; nothing is loaded yet."""
+        """Compose from its parts; nothing is loaded yet.
+
+        Raises:
+            SettingsError: the settings want the built-in reader, and it does not serve.
+        """
         self._model = model
         self._retriever = retriever
         self._shelf = shelf
         self._settings = settings
+        self._reader = shelf.serving_reader(settings)
         self._sampling = Sampling(settings.answer_tokens)
         self._prompts = PromptBuilder(model, settings.evidence_tokens, settings.answer_tokens)
 
@@ -137,7 +147,8 @@ class Assistant:
                 f"The question has {len(question.text):,} characters; at most {limit:,} are "
                 "accepted. Shorten it, or raise INHOUSE_QUESTION_CHARACTERS."
             )
-        return _Work(question, self._adapter(question))
+        reader = self._reader if question.mode is AnswerMode.RAG else None
+        return _Work(question, self._adapter(question), reader)
 
     def _adapter(self, question: Question) -> AdapterInfo | None:
         if not question.mode.uses_adapter:
@@ -254,7 +265,8 @@ class Assistant:
         checked = check(text, passages, work.question.text)
         provenance: dict[str, Any] = {
             "model": self._model.name if not work.refused else None,
-            "adapter_hash": work.adapter.ref.hash if work.adapter else None,
+            "adapter_hash": work.ref.hash if work.ref else None,
+            "reader": work.reader.name if work.reader else None,
             "index_version": work.index_version,
             "prompt_version": PROMPT_VERSION,
             "sampling": {

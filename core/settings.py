@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         "off", description="Chooses sentences of found chunks; off: whole chunks go to the model."
     )
     finder_tokens: int = Field(300, ge=50, description="Most tokens that the finder hands on.")
+    rag_reader: Literal["off", "builtin"] = Field(
+        "off",
+        description="Mode rag: the plain model, or the embedded one with its built-in reader.",
+    )
     answer_tokens: int = Field(128, ge=1, le=8192, description="Longest answer, in tokens.")
     refusal_threshold: Share = Field(
         0.0, description="Below this best-passage score documents modes refuse; 0: never."

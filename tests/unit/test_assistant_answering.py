@@ -39,7 +39,8 @@ def assistant(home: Home, model: ScriptedModel) -> Assistant:
 
 def assistant_of(home: Home, model: ScriptedModel, **settings: object) -> Assistant:
     changed = home.settings.model_copy(update=settings)
-    return Assistant(model, ListRetriever([LEAVE, SICK]), Shelf(home), changed)
+    shelf = Shelf(home, home.workspace.root / "no built-in reader")
+    return Assistant(model, ListRetriever([LEAVE, SICK]), shelf, changed)
 
 
 def finished(assistant: Assistant, question: Question) -> Answer:
