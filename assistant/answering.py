@@ -57,6 +57,8 @@ class _Work:
     started: float = field(default_factory=time.monotonic)
     query: str | None = None
     index_version: str | None = None
+    threshold: float | None = None
+    """What the best passage's score was held against; None: against nothing."""
     refused: str | None = None
     prompt: Prompt = field(default_factory=lambda: Prompt((), ()))
     search_s: float = 0.0
@@ -199,7 +201,7 @@ class Assistant:
         if question.mode.uses_retrieval:
             found = self._search(work)
             work.search_s = work.elapsed()
-            work.refused = self._reason_to_refuse(question, found)
+            work.refused = self._reason_to_refuse(work, found)
         if not work.refused:
             work.prompt = self._prompts.build(question.text.strip(), found, question.history)
 
@@ -212,13 +214,13 @@ class Assistant:
         limit = self._settings.passages
         return self._retriever.search(work.query, limit=limit, reader=question.reader)
 
-    def _reason_to_refuse(self, question: Question, found: Sequence[Passage]) -> str | None:
+    def _reason_to_refuse(self, work: _Work, found: Sequence[Passage]) -> str | None:
+        if work.question.passages_override is None:
+            work.threshold = refusal_threshold(self._settings, self._retriever)
         if not found:
             return NO_PASSAGE
-        threshold = self._settings.refusal_threshold
-        if threshold and question.passages_override is None:
-            best = max(passage.score for passage in found)
-            return BELOW_THRESHOLD if best < threshold else None
+        if work.threshold and max(passage.score for passage in found) < work.threshold:
+            return BELOW_THRESHOLD
         return None
 
     def _refusal(self, work: _Work) -> Answer:
@@ -276,6 +278,7 @@ class Assistant:
             },
             "query": work.query,
             "refused": work.refused,
+            "refusal_threshold": work.threshold,
             "passages": [passage.chunk_id for passage in passages],
             "citation": checked.by.value,
             "citations_removed": list(checked.removed),
@@ -292,3 +295,9 @@ class Assistant:
             timing=timing,
             cut_off=cut_off,
         )
+
+
+def refusal_threshold(settings: Settings, retriever: Retriever) -> float:
+    """Score of the best passage, 0 to 1, below which a question is refused; 0: never."""
+    chosen = settings.refusal_threshold
+    return retriever.threshold if chosen == "auto" else chosen

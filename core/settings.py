@@ -48,8 +48,10 @@ class Settings(BaseSettings):
         description="Mode rag: the plain model, or the embedded one with its built-in reader.",
     )
     answer_tokens: int = Field(128, ge=1, le=8192, description="Longest answer, in tokens.")
-    refusal_threshold: Share = Field(
-        0.0, description="Below this best-passage score documents modes refuse; 0: never."
+    refusal_threshold: Share | Literal["auto"] = Field(
+        "auto",
+        description="Below this best-passage score documents modes refuse; 0: never; "
+        "auto: the trained finder's own, else never.",
     )
     question_characters: int = Field(4000, ge=1, description="Longest question accepted.")
 

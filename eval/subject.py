@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from assistant.answering import Assistant
+from assistant.answering import Assistant, refusal_threshold
 from assistant.engines.adapter_files import weights_hash
 from assistant.engines.base import LanguageModel
 from assistant.modes import AnswerMode
@@ -110,7 +110,7 @@ class Parts:
             "embedder": self.retrieval.embedder.name,
             "passages": settings.passages,
             "evidence_tokens": settings.evidence_tokens,
-            "refusal_threshold": settings.refusal_threshold,
+            "refusal_threshold": refusal_threshold(settings, self.retrieval.retriever),
             "oracle": arm.oracle,
         }
         if settings.evidence_finder != "off":

@@ -109,6 +109,26 @@ def test_a_weak_best_passage_refuses(
     assert (answer.text == REFUSAL) == (refused is not None) == (not model.seen)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "own", "used", "refused"),
+    [("auto", 0.0, 0.0, False), ("auto", 0.81, 0.81, True), ("auto", 0.79, 0.79, False),
+     (0.0, 0.81, 0.0, False), (0.9, 0.1, 0.9, True)],
+)  # fmt: skip
+def test_auto_takes_the_threshold_of_what_scored_the_passages(
+    home: Home, model: ScriptedModel, chosen: object, own: float, used: float, refused: bool
+) -> None:
+    settings = home.settings.model_copy(update={"refusal_threshold": chosen})
+    found = ListRetriever([LEAVE, SICK], threshold=own)
+    assistant = Assistant(model, found, Shelf(home), settings)
+    answer = finished(assistant, Question("days of leave", AnswerMode.RAG))
+    assert answer.provenance["refusal_threshold"] == used
+    assert (answer.text == REFUSAL) is refused
+    given = Question("days of leave", AnswerMode.RAG, passages_override=(SICK,))
+    assert finished(assistant, given).provenance["refusal_threshold"] is None
+    base = finished(assistant, Question("days of leave", AnswerMode.BASE))
+    assert base.provenance["refusal_threshold"] is None
+
+
 def test_a_question_must_have_a_fitting_length(home: Home, model: ScriptedModel) -> None:
     assistant = assistant_of(home, model, question_characters=10)
     with pytest.raises(InvalidInput, match="empty"):
