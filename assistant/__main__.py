@@ -87,6 +87,8 @@ def _below(answer: Answer, shown: str) -> str:
     lines = [""]
     if answer.text != shown.strip():
         lines.append(f"\nWith checked citations: {answer.text}")
+    if answer.provenance.get("reader"):
+        lines.append("\n(read by the built-in reader)")
     if answer.cut_off:
         lines.append("(cut off)")
     if answer.passages:

@@ -8,6 +8,7 @@ from typing import Any
 from assistant.citations import check
 from assistant.engines.base import AdapterRef, Generation, LanguageModel, Sampling, never
 from assistant.followups import search_query
+from assistant.manifest import AdapterInfo
 from assistant.modes import (
     Answer,
     AnswerEvent,
@@ -19,7 +20,7 @@ from assistant.modes import (
     Timing,
 )
 from assistant.prompts import PROMPT_VERSION, REFUSAL, Prompt, PromptBuilder
-from assistant.shelf import AdapterInfo, Shelf
+from assistant.shelf import Shelf
 from core.errors import AdapterError, InvalidInput
 from core.permissions import Reader
 from core.settings import Settings
@@ -50,16 +51,22 @@ class _Work:
 
     question: Question
     adapter: AdapterInfo | None
+    """Chosen or promoted, in tuned modes."""
+    reader: AdapterInfo | None = None
+    """The built-in reader, in the mode `rag` if the settings say so."""
     started: float = field(default_factory=time.monotonic)
     query: str | None = None
     index_version: str | None = None
+    threshold: float | None = None
+    """What the best passage's score was held against; None: against nothing."""
     refused: str | None = None
     prompt: Prompt = field(default_factory=lambda: Prompt((), ()))
     search_s: float = 0.0
 
     @property
     def ref(self) -> AdapterRef | None:
-        return self.adapter.ref if self.adapter else None
+        on = self.adapter or self.reader
+        return on.ref if on else None
 
     def elapsed(self) -> float:
         return time.monotonic() - self.started
@@ -71,11 +78,16 @@ class Assistant:
     def __init__(
         self, model: LanguageModel, retriever: Retriever, shelf: Shelf, settings: Settings
     ) -> None:
-        """Compose from its parts; nothing is loaded yet."""
+        """Compose from its parts; nothing is loaded yet.
+
+        Raises:
+            SettingsError: the settings want the built-in reader, and it does not serve.
+        """
         self._model = model
         self._retriever = retriever
         self._shelf = shelf
         self._settings = settings
+        self._reader = shelf.serving_reader(settings)
         self._sampling = Sampling(settings.answer_tokens)
         self._prompts = PromptBuilder(model, settings.evidence_tokens, settings.answer_tokens)
 
@@ -137,7 +149,8 @@ class Assistant:
                 f"The question has {len(question.text):,} characters; at most {limit:,} are "
                 "accepted. Shorten it, or raise INHOUSE_QUESTION_CHARACTERS."
             )
-        return _Work(question, self._adapter(question))
+        reader = self._reader if question.mode is AnswerMode.RAG else None
+        return _Work(question, self._adapter(question), reader)
 
     def _adapter(self, question: Question) -> AdapterInfo | None:
         if not question.mode.uses_adapter:
@@ -188,7 +201,7 @@ class Assistant:
         if question.mode.uses_retrieval:
             found = self._search(work)
             work.search_s = work.elapsed()
-            work.refused = self._reason_to_refuse(question, found)
+            work.refused = self._reason_to_refuse(work, found)
         if not work.refused:
             work.prompt = self._prompts.build(question.text.strip(), found, question.history)
 
@@ -201,13 +214,13 @@ class Assistant:
         limit = self._settings.passages
         return self._retriever.search(work.query, limit=limit, reader=question.reader)
 
-    def _reason_to_refuse(self, question: Question, found: Sequence[Passage]) -> str | None:
+    def _reason_to_refuse(self, work: _Work, found: Sequence[Passage]) -> str | None:
+        if work.question.passages_override is None:
+            work.threshold = refusal_threshold(self._settings, self._retriever)
         if not found:
             return NO_PASSAGE
-        threshold = self._settings.refusal_threshold
-        if threshold and question.passages_override is None:
-            best = max(passage.score for passage in found)
-            return BELOW_THRESHOLD if best < threshold else None
+        if work.threshold and max(passage.score for passage in found) < work.threshold:
+            return BELOW_THRESHOLD
         return None
 
     def _refusal(self, work: _Work) -> Answer:
@@ -254,7 +267,8 @@ class Assistant:
         checked = check(text, passages, work.question.text)
         provenance: dict[str, Any] = {
             "model": self._model.name if not work.refused else None,
-            "adapter_hash": work.adapter.ref.hash if work.adapter else None,
+            "adapter_hash": work.ref.hash if work.ref else None,
+            "reader": work.reader.name if work.reader else None,
             "index_version": work.index_version,
             "prompt_version": PROMPT_VERSION,
             "sampling": {
@@ -264,6 +278,7 @@ class Assistant:
             },
             "query": work.query,
             "refused": work.refused,
+            "refusal_threshold": work.threshold,
             "passages": [passage.chunk_id for passage in passages],
             "citation": checked.by.value,
             "citations_removed": list(checked.removed),
@@ -280,3 +295,9 @@ class Assistant:
             timing=timing,
             cut_off=cut_off,
         )
+
+
+def refusal_threshold(settings: Settings, retriever: Retriever) -> float:
+    """Score of the best passage, 0 to 1, below which a question is refused; 0: never."""
+    chosen = settings.refusal_threshold
+    return retriever.threshold if chosen == "auto" else chosen

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from assistant.engines.base import AdapterRef
 from core.errors import AdapterError
 
 MANIFEST = "manifest.json"
@@ -72,3 +73,37 @@ def read_manifest(folder: Path) -> Manifest:
             f"The adapter '{folder.name}' cannot be used: its {MANIFEST} is {reason}. "
             "Delete the adapter and train it again, or restore the folder from a backup."
         ) from error
+
+
+@dataclass(frozen=True)
+class AdapterInfo:
+    """An adapter as its folder shows it."""
+
+    name: str
+    ref: AdapterRef
+    manifest: Manifest | None
+    """None when it cannot be read; `problem` then says why."""
+    size_bytes: int
+    problem: str | None = None
+    built_in: bool = False
+    """It comes with the product: it cannot be deleted."""
+
+
+def read_adapter(folder: Path, name: str, *, built_in: bool = False) -> AdapterInfo:
+    """Describe the adapter in `folder`; a damaged one with its problem."""
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    try:
+        manifest = read_manifest(folder)
+    except AdapterError as error:
+        ref = AdapterRef(name, folder, "")
+        return AdapterInfo(name, ref, None, size, error.message, built_in)
+    missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
+    problem = None
+    if missing:
+        remedy = "Reinstall the product" if built_in else "Delete it and train it again"
+        problem = (
+            f"The adapter '{name}' cannot be used: {' and '.join(missing)} missing. "
+            f"{remedy}, or restore the folder from a backup."
+        )
+    ref = AdapterRef(name, folder, manifest.weights_sha256)
+    return AdapterInfo(name, ref, manifest, size, problem, built_in)

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from assistant.engines.base import AdapterRef
-from assistant.manifest import Manifest, read_manifest
-from assistant.shelf import AdapterInfo
-from core.errors import AdapterError
+from assistant.engines.source import embedded_hash
+from assistant.manifest import MANIFEST, AdapterInfo, read_adapter
+from core.errors import EngineError, SettingsError
+from core.settings import Settings
 
 BUILTIN = Path(__file__).parent / "builtin" / "reader"
-NAME = "built-in reader"
+NAME = "built-in-reader"
+"""Its name on the shelf; no other adapter may bear it."""
 
 
 def builtin_reader(base_model_hash: str, folder: Path = BUILTIN) -> AdapterInfo | None:
@@ -18,12 +19,46 @@ def builtin_reader(base_model_hash: str, folder: Path = BUILTIN) -> AdapterInfo 
         base_model_hash: `ModelSource.hash` of that model; the reader fits the embedded one only.
         folder: where the adapter's files lie.
     """
+    info = read_adapter(folder, NAME, built_in=True)
+    if info.manifest is None or info.manifest.base_model_hash != base_model_hash:
+        return None
+    return info
+
+
+def fitting_reader(settings: Settings, folder: Path = BUILTIN) -> AdapterInfo | None:
+    """Return the built-in reader where the embedded model runs and is the one it was made for."""
+    if settings.model != "embedded":
+        return None
     try:
-        manifest: Manifest = read_manifest(folder)
-    except AdapterError:
+        return builtin_reader(embedded_hash(), folder)
+    except EngineError:
+        # Without its package the model cannot run; who asks it is told so.
         return None
-    if manifest.base_model_hash != base_model_hash:
+
+
+def serving_reader(settings: Settings, folder: Path = BUILTIN) -> AdapterInfo | None:
+    """Return what answers the mode `rag`: the built-in reader, or None for the plain model.
+
+    Raises:
+        SettingsError: the settings want the reader, and it is not there, damaged, or made for
+            another model.
+    """
+    if settings.rag_reader == "off":
         return None
-    ref = AdapterRef(NAME, folder, manifest.weights_sha256)
-    size = sum(file.stat().st_size for file in folder.iterdir())
-    return AdapterInfo(NAME, ref, manifest, size)
+    reader = fitting_reader(settings, folder)
+    if reader is not None and reader.problem is None:
+        return reader
+    remedy = f"train one with `python -m training reader --output {folder}`"
+    if settings.model != "embedded":
+        reason = f"was made for the embedded model, and INHOUSE_MODEL={settings.model} is another"
+        remedy = "set INHOUSE_MODEL=embedded"
+    elif not (folder / MANIFEST).is_file():
+        reason = f"is not in '{folder}'"
+    elif problem := read_adapter(folder, NAME, built_in=True).problem:
+        reason = f"in '{folder}' is damaged: {problem.rstrip('.')}"
+    else:
+        reason = f"in '{folder}' was made for other weights than those of the embedded model here"
+    raise SettingsError(
+        f"INHOUSE_RAG_READER=builtin, but the built-in reader {reason}. "
+        f"Set INHOUSE_RAG_READER=off, or {remedy}."
+    )

@@ -84,5 +84,9 @@ def open_model(home: Home) -> LanguageModel:
 
 
 def open_assistant(home: Home, retrieval: Retrieval) -> Assistant:
-    """Compose the assistant of an installation; the model loads at its first answer."""
+    """Compose the assistant of an installation; the model loads at its first answer.
+
+    Raises:
+        SettingsError: the settings want the built-in reader, and it does not serve.
+    """
     return Assistant(open_model(home), retrieval.retriever, Shelf(home), home.settings)

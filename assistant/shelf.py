@@ -10,26 +10,22 @@ from pathlib import Path
 from sqlalchemy import select
 
 from assistant.engines.adapter_files import weights_hash
-from assistant.engines.base import AdapterRef
-from assistant.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest, read_manifest
+from assistant.manifest import (
+    CONFIG,
+    MANIFEST,
+    WEIGHTS,
+    AdapterInfo,
+    read_adapter,
+    read_manifest,
+)
+from assistant.reader import BUILTIN, NAME, fitting_reader, serving_reader
 from assistant.tables import PromotionRow
 from core.errors import AdapterError, Conflict, InvalidInput, NotFound
 from core.home import Home
+from core.settings import Settings
 from core.workspace import folder_written_atomically, remove_folder, sync_folder, write_atomically
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-_.]{0,63}")
-
-
-@dataclass(frozen=True)
-class AdapterInfo:
-    """An adapter as the shelf finds it."""
-
-    name: str
-    ref: AdapterRef
-    manifest: Manifest | None
-    """None when it cannot be read; `problem` then says why."""
-    size_bytes: int
-    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,17 +39,27 @@ class Promotion:
 
 
 class Shelf:
-    """Folders in the workspace; which one is the default stands in the database."""
+    """Folders in the workspace, and the one adapter that comes with the product.
 
-    def __init__(self, home: Home) -> None:
-        """Open the shelf of `home`."""
+    Which one is the default stands in the database.
+    """
+
+    def __init__(self, home: Home, builtin: Path = BUILTIN) -> None:
+        """Open the shelf of `home`; the built-in reader lies in `builtin`."""
         self._folder = home.workspace.adapters
         self._database = home.database
+        self._settings = home.settings
+        self._builtin = builtin
 
     def list(self) -> list[AdapterInfo]:
-        """All adapters by name; damaged ones with their problem."""
-        folders = [f for f in self._folder.iterdir() if f.is_dir() and _NAME.fullmatch(f.name)]
-        return [self._info(folder) for folder in sorted(folders)]
+        """All adapters by name, the built-in one last; damaged ones with their problem.
+
+        The built-in one is listed only where the model that it was made for runs.
+        """
+        folders = [f for f in self._folder.iterdir() if f.is_dir() and _is_own(f.name)]
+        own = [read_adapter(folder, folder.name) for folder in sorted(folders)]
+        reader = fitting_reader(self._settings, self._builtin)
+        return [*own, reader] if reader else own
 
     def get(self, name: str) -> AdapterInfo:
         """Return one adapter.
@@ -62,12 +68,23 @@ class Shelf:
             NotFound: there is none of that name.
         """
         folder = self._folder / name
-        if _NAME.fullmatch(name) and folder.is_dir():
-            return self._info(folder)
+        if _is_own(name) and folder.is_dir():
+            return read_adapter(folder, name)
+        reader = fitting_reader(self._settings, self._builtin) if name == NAME else None
+        if reader is not None:
+            return reader
         known = [info.name for info in self.list()]
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"Did you mean '{near[0]}'?" if near else _choices(known)
         raise NotFound(f"There is no adapter '{name}'. {hint}")
+
+    def serving_reader(self, settings: Settings) -> AdapterInfo | None:
+        """Return what answers the mode `rag` under `settings`; None: the plain model.
+
+        Raises:
+            SettingsError: they want the built-in reader, and it does not serve.
+        """
+        return serving_reader(settings, self._builtin)
 
     def install(self, name: str, built_folder: Path) -> AdapterInfo:
         """Copy a finished adapter onto the shelf: it is there whole, or not at all.
@@ -106,8 +123,9 @@ class Shelf:
 
         Raises:
             NotFound: there is none of that name.
+            Conflict: it comes with the product.
         """
-        folder = self.get(name).ref.path
+        folder = self.require_deletable(name).ref.path
         if self.default() == name:
             self.set_default(None, None, f"'{name}' was deleted")
         hidden = self._folder / f".{name}.deleted"
@@ -116,11 +134,27 @@ class Shelf:
         sync_folder(self._folder)
         remove_folder(hidden)
 
+    def require_deletable(self, name: str) -> AdapterInfo:
+        """Return an adapter that may be deleted.
+
+        Raises:
+            NotFound, Conflict: as `delete`.
+        """
+        info = self.get(name)
+        if info.built_in:
+            raise Conflict(
+                f"The adapter '{name}' comes with the product and cannot be deleted. "
+                "It answers nothing unless it is chosen."
+            )
+        return info
+
     def default(self) -> str | None:
         """Name of the promoted adapter, if it is still there."""
         with self._database.session() as session:
             newest = select(PromotionRow.adapter).order_by(PromotionRow.id.desc()).limit(1)
             name = session.scalar(newest)
+        if name == NAME:
+            return name if fitting_reader(self._settings, self._builtin) else None
         return name if name and (self._folder / name).is_dir() else None
 
     def set_default(self, name: str | None, account_id: int | None, reason: str = "") -> None:
@@ -145,24 +179,6 @@ class Shelf:
             )
             return tuple(Promotion(r.adapter, r.account_id, r.reason, r.created_at) for r in rows)
 
-    def _info(self, folder: Path) -> AdapterInfo:
-        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        try:
-            manifest = read_manifest(folder)
-        except AdapterError as error:
-            return AdapterInfo(
-                folder.name, AdapterRef(folder.name, folder, ""), None, size, error.message
-            )
-        missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-        problem = None
-        if missing:
-            problem = (
-                f"The adapter '{folder.name}' cannot be used: {' and '.join(missing)} missing. "
-                "Delete it and train it again, or restore the folder from a backup."
-            )
-        ref = AdapterRef(folder.name, folder, manifest.weights_sha256)
-        return AdapterInfo(folder.name, ref, manifest, size, problem)
-
 
 def check_name(name: str) -> None:
     """Raise `InvalidInput` unless `name` can be an adapter's."""
@@ -171,6 +187,15 @@ def check_name(name: str) -> None:
             f"'{name}' cannot be an adapter's name. Use 1 to 64 of a-z, 0-9, '-', '_' and '.', "
             "starting with a letter or digit."
         )
+    if name == NAME:
+        raise InvalidInput(
+            f"'{name}' is the name of the adapter that comes with the product. Choose another name."
+        )
+
+
+def _is_own(name: str) -> bool:
+    """Tell whether a folder of that name holds an adapter of this installation."""
+    return bool(_NAME.fullmatch(name)) and name != NAME
 
 
 def _choices(known: list[str]) -> str:

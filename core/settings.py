@@ -43,9 +43,15 @@ class Settings(BaseSettings):
         "off", description="Chooses sentences of found chunks; off: whole chunks go to the model."
     )
     finder_tokens: int = Field(300, ge=50, description="Most tokens that the finder hands on.")
+    rag_reader: Literal["off", "builtin"] = Field(
+        "off",
+        description="Mode rag: the plain model, or the embedded one with its built-in reader.",
+    )
     answer_tokens: int = Field(128, ge=1, le=8192, description="Longest answer, in tokens.")
-    refusal_threshold: Share = Field(
-        0.0, description="Below this best-passage score documents modes refuse; 0: never."
+    refusal_threshold: Share | Literal["auto"] = Field(
+        "auto",
+        description="Below this best-passage score documents modes refuse; 0: never; "
+        "auto: the trained finder's own, else never.",
     )
     question_characters: int = Field(4000, ge=1, description="Longest question accepted.")
 

@@ -18,6 +18,7 @@ CHANGES = {
     "adapter": "adapter",
     "adapter_hash": "adapter's weights",
     "model": "model",
+    "reader": "reader",
     "prompt_version": "prompt",
 }
 """Fields of a configuration, as people call them; others are named as they are."""

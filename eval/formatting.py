@@ -1,9 +1,11 @@
 """Figures as people read them; shared by every form of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eval.recommend import label
 from eval.scoring import MEASURES, Measure
+from eval.summary import mode_of
 
 COSTS = (("peak_memory_mb", "peak memory MB"), ("kwh_per_1000", "kWh of 1,000"),
          ("price_per_1000", "price of 1,000"))  # fmt: skip
@@ -51,6 +53,29 @@ def headline(summary: Mapping[str, Any]) -> str:
     if found["failed"]:
         line += f"; {found['failed']} rows failed and are excluded"
     return line + "."
+
+
+def reading_line(configurations: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say what read in the modes without a chosen adapter: the plain model or the reader.
+
+    Args:
+        configurations: of the columns by name, as under `reproduce`.
+
+    Returns:
+        A sentence, or '' where no such mode was measured.
+    """
+    own = {name: c for name, c in configurations.items() if not mode_of(name).uses_adapter}
+    plain = [label(name) for name, c in own.items() if not c.get("reader")]
+    read = [(label(name), c) for name, c in own.items() if c.get("reader")]
+    parts = [f"{_listed(plain)} used the plain model"] if plain else []
+    for name, configuration in read:
+        digest = str(configuration["adapter_hash"])[:12]
+        parts.append(f"{name} was read by the built-in reader (weights {digest})")
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def shown_measures(summary: Mapping[str, Any]) -> list[Measure]:

@@ -84,10 +84,16 @@ class Evidence:
             names.append(name)
         return names
 
-    def _weights(self, columns: Sequence[Column]) -> dict[str, str]:
-        """Hash of the weights that each adapter has now."""
-        names = {column.adapter for column in columns if column.adapter}
-        return {name: weights_hash(self._shelf.get(name).ref.path) for name in names}
+    def _weights(self, columns: Sequence[Column]) -> dict[Column, str | None]:
+        """Hash of the adapter's weights that each column has now; None without any."""
+        reader = self._shelf.serving_reader(self._home.settings)
+        found: dict[Column, str | None] = {}
+        for column in columns:
+            on = self._shelf.get(column.adapter) if column.adapter else None
+            if column.mode is AnswerMode.RAG:
+                on = reader
+            found[column] = weights_hash(on.ref.path) if on else None
+        return found
 
     def missing(
         self, columns: Sequence[Column], *, general: bool, more_than: int = 0
@@ -120,20 +126,20 @@ class Evidence:
         ]
 
 
-def _problem(evaluation: Evaluation, column: Column, weights: Mapping[str, str]) -> tuple[str, str]:
+def _problem(
+    evaluation: Evaluation, column: Column, weights: Mapping[Column, str | None]
+) -> tuple[str, str]:
     """The column's name in the evaluation, or why it cannot be used."""
     for arm in evaluation.arms:
         if (arm["mode"], arm["adapter"]) != (column.mode, column.adapter) or arm["oracle"]:
             continue
         # An adapter trained again under its old name is another adapter.
-        same = column.adapter is None or (
-            arm["configuration"].get("adapter_hash") == weights[column.adapter]
-        )
-        if same:
+        if arm["configuration"].get("adapter_hash") == weights[column]:
             return str(arm["name"]), ""
+        what = f"the name '{column.adapter}'" if column.adapter else f"the mode {column.wanted}"
         return "", (
-            f"Evaluation {evaluation.id} measured other weights under the name "
-            f"'{column.adapter}'. Run it again with the adapter as it is now."
+            f"Evaluation {evaluation.id} measured other weights under {what}. "
+            "Run it again with what answers now."
         )
     return "", (
         f"Evaluation {evaluation.id} did not measure {column.wanted}. "

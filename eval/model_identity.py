@@ -1,7 +1,6 @@
 """Which weights a model has, told from its files at once: nothing is converted or loaded."""
 
-from assistant.engines.embedded import embedded_gguf
-from assistant.engines.source import fingerprint, locate_model
+from assistant.engines.source import embedded_hash, locate_model
 from core.home import Home
 
 
@@ -18,6 +17,6 @@ def model_hash(home: Home, model: str | None = None) -> str:
     name = model or home.settings.model
     if name == "embedded":
         # To locate it would convert it at its first use, which takes half a minute.
-        return fingerprint([embedded_gguf()])
+        return embedded_hash()
     settings = home.settings.model_copy(update={"model": name})
     return locate_model(settings, home.workspace).hash

@@ -15,6 +15,7 @@ from eval.formatting import (
     figure,
     headline,
     judge_line,
+    reading_line,
     shown_measures,
 )
 from eval.recommend import detectable_lines, label
@@ -54,6 +55,7 @@ def as_document(evaluation: Evaluation, rows: Sequence[EvaluatedRow]) -> dict[st
         **summary,
         "title": evaluation.title,
         "headline": headline(summary),
+        "reading": reading_line(summary["reproduce"]["configurations"]),
         "times": {
             "created_at": evaluation.created_at.isoformat(timespec="seconds"),
             "finished_at": evaluation.finished_at.isoformat(timespec="seconds")
@@ -117,6 +119,7 @@ def markdown(title: str, document: Mapping[str, Any]) -> str:
         "\n".join(f"- {reason}" for reason in verdict["reasons"]),
         "What would change this:\n\n" + "\n".join(f"- {c}" for c in verdict["would_change"]),
         document["headline"],
+        document["reading"],
         "\n".join(f"- {warning}" for warning in document["warnings"]),
         "## Measures\n\n95% intervals in brackets.\n\n" + _measure_table(document, arms),
         "## By kind of question\n\nHandled rightly.\n\n" + _kind_table(document, arms),

@@ -77,7 +77,8 @@ def _verdict(title: str, document: Mapping[str, Any]) -> str:
     return (
         f"<header><h1>{escape(title)}</h1><p class='verdict'>{escape(verdict['headline'])}</p>"
         f"<p class='soft'>{escape(document['headline'])} "
-        f"<time datetime='{escape(finished)}'>{escape(finished[:10])}</time></p>{note}</header>"
+        f"<time datetime='{escape(finished)}'>{escape(finished[:10])}</time></p>"
+        f"<p class='soft'>{escape(document['reading'])}</p>{note}</header>"
         f"<div class='two'><div class='card'><h3>Why</h3>{_items(verdict['reasons'])}</div>"
         f"<div class='card'><h3>What would change this</h3>{_items(verdict['would_change'])}"
         "</div></div>"

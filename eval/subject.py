@@ -1,11 +1,12 @@
 """Opens what an evaluation measures: the assistant of an installation, as employees get it."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from assistant.answering import Assistant
+from assistant.answering import Assistant, refusal_threshold
 from assistant.engines.adapter_files import weights_hash
+from assistant.engines.base import LanguageModel
 from assistant.modes import AnswerMode
 from assistant.prompts import PROMPT_VERSION
 from assistant.service import open_model
@@ -13,6 +14,7 @@ from assistant.shelf import Shelf
 from core.errors import InvalidInput
 from core.home import Home
 from core.permissions import OPERATOR
+from core.settings import Settings
 from eval.arms import Arm
 from eval.evidence import EvidenceSource
 from eval.runner import Subject
@@ -43,48 +45,83 @@ def open_subject(home: Home, retrieval: Retrieval, model: str | None = None) -> 
         home: the installation.
         retrieval: its documents.
         model: overrides the setting of that name.
+
+    Raises:
+        SettingsError: the settings want the built-in reader, and it does not serve.
     """
     if model is not None:
-        home = replace(home, settings=home.settings.model_copy(update={"model": model}))
-    shelf = Shelf(home)
-    engine = open_model(home)
-
-    def describe(arm: Arm) -> dict[str, Any]:
-        _check_documents(arm.mode, retrieval)
-        settings = home.settings
-        # The adapter first: its absence should be said before a large model is loaded.
-        info = shelf.get(arm.adapter) if arm.mode.uses_adapter and arm.adapter else None
-        configuration: dict[str, Any] = {
-            "mode": arm.mode.value,
-            "model": engine.name,
-            "prompt_version": PROMPT_VERSION,
-            "sampling": {"temperature": 0.0, "max_tokens": settings.answer_tokens},
-        }
-        if info is not None:
-            configuration |= {"adapter": info.name, "adapter_hash": weights_hash(info.ref.path)}
-        if arm.mode.uses_retrieval:
-            configuration |= {
-                "index_version": retrieval.retriever.version,
-                "embedder": retrieval.embedder.name,
-                "passages": settings.passages,
-                "evidence_tokens": settings.evidence_tokens,
-                "refusal_threshold": settings.refusal_threshold,
-                "oracle": arm.oracle,
-            }
-            if settings.evidence_finder != "off":
-                configuration["finder_tokens"] = settings.finder_tokens
-        return configuration
-
+        home = replace(home, settings=_settings_for(model, home.settings))
+    parts = Parts(open_model(home), retrieval, Shelf(home), home.settings)
     evidence = EvidenceSource(retrieval.library)
     return Subject(
-        answering=Assistant(engine, retrieval.retriever, shelf, home.settings),
-        describe=describe,
+        answering=Assistant(parts.engine, retrieval.retriever, parts.shelf, home.settings),
+        describe=parts.configuration,
         embed=retrieval.embedder.embed,
         right_passage=evidence.right_passage,
         text_of=evidence.text_of,
         retriever=retrieval.retriever,
-        engine=engine,
+        engine=parts.engine,
     )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What answers are made by."""
+
+    engine: LanguageModel
+    retrieval: Retrieval
+    shelf: Shelf
+    settings: Settings
+
+    def configuration(self, arm: Arm) -> dict[str, Any]:
+        """Everything that an arm's answers depend on.
+
+        Raises:
+            InvalidInput: a mode that searches documents where there are none.
+            NotFound: an adapter that is not there.
+            SettingsError: the settings want the built-in reader, and it does not serve.
+        """
+        _check_documents(arm.mode, self.retrieval)
+        # The adapter first: its absence should be said before a large model is loaded.
+        adapter = self._adapter(arm)
+        found: dict[str, Any] = {
+            "mode": arm.mode.value,
+            "model": self.engine.name,
+            "prompt_version": PROMPT_VERSION,
+            "sampling": {"temperature": 0.0, "max_tokens": self.settings.answer_tokens},
+            **adapter,
+        }
+        return found | self._retrieval(arm) if arm.mode.uses_retrieval else found
+
+    def _adapter(self, arm: Arm) -> dict[str, Any]:
+        """The adapter that is on, and under which of two names: chosen, or the reader."""
+        if arm.mode.uses_adapter and arm.adapter:
+            kind, info = "adapter", self.shelf.get(arm.adapter)
+        elif arm.mode is AnswerMode.RAG and (reader := self.shelf.serving_reader(self.settings)):
+            kind, info = "reader", reader
+        else:
+            return {}
+        return {kind: info.name, "adapter_hash": weights_hash(info.ref.path)}
+
+    def _retrieval(self, arm: Arm) -> dict[str, Any]:
+        settings = self.settings
+        found: dict[str, Any] = {
+            "index_version": self.retrieval.retriever.version,
+            "embedder": self.retrieval.embedder.name,
+            "passages": settings.passages,
+            "evidence_tokens": settings.evidence_tokens,
+            "refusal_threshold": refusal_threshold(settings, self.retrieval.retriever),
+            "oracle": arm.oracle,
+        }
+        if settings.evidence_finder != "off":
+            found["finder_tokens"] = settings.finder_tokens
+        return found
+
+
+def _settings_for(model: str, settings: Settings) -> Settings:
+    """The settings with another engine; the reader belongs to the installation's own."""
+    other = {} if model == settings.model else {"rag_reader": "off"}
+    return settings.model_copy(update={"model": model, **other})
 
 
 def _check_documents(mode: AnswerMode, retrieval: Retrieval) -> None:

@@ -35,7 +35,7 @@ from eval.watch_alarms import Alarms
 CHANGING = ("ingest", "train", "evaluate")
 """Kinds of jobs that a look waits for."""
 SETTINGS = ("passages", "evidence_tokens", "evidence_finder", "refusal_threshold", "answer_tokens",
-            "dtype", "quantization", "embedder")  # fmt: skip
+            "finder_tokens", "dtype", "quantization", "embedder")  # fmt: skip
 """Settings that change answers."""
 OFF, STILL, WAITS, DUE = "off", "unchanged", "waits", "due"
 
@@ -219,9 +219,11 @@ class Watch:
     def _state(self) -> dict[str, Any]:
         """All that answers depend on, without loading anything."""
         default = self._shelf.default()
+        reader = self._shelf.serving_reader(self._home.settings)
         return {
             "documents": self._documents(),
             "adapter": self._shelf.get(default).ref.hash if default else "none",
+            "reader": reader.ref.hash if reader else "none",
             "model": model_hash(self._home),
             "prompt": PROMPT_VERSION,
             **{name: getattr(self._home.settings, name) for name in SETTINGS},

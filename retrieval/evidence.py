@@ -53,6 +53,8 @@ class Calibration:
     """Added per unit of 1 / (1 + rank): how much the search's own order counts."""
     bias: float = 0.0
     slope: float = 1.0
+    threshold: float = 0.0
+    """Chance of the best sentence below which to refuse, 0 to 1; 0: never."""
 
     def chance(self, score: float) -> float:
         """Probability, 0 to 1, that a best sentence of this score answers the question."""
@@ -97,6 +99,11 @@ class EvidenceFinder:
     def name(self) -> str:
         """Identity of the weights, for provenance."""
         return self._scorer.name
+
+    @property
+    def threshold(self) -> float:
+        """Chance of the best sentence below which to refuse, 0 to 1; 0: never."""
+        return self._calibration.threshold
 
     def select(
         self, question: str, found: Sequence[Passage], *, limit: int, tokens: int
@@ -217,6 +224,11 @@ class EvidenceRetriever:
     def version(self) -> str:
         """Identity of the searched content and of what chooses from it."""
         return f"{self._inner.version}+{self._finder.name}"
+
+    @property
+    def threshold(self) -> float:
+        """Chance of the best passage below which to refuse, as the finder was calibrated."""
+        return self._finder.threshold
 
     def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
         """Return evidence from at most `limit` chunks, best first, all readable by `reader`.

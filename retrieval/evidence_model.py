@@ -189,8 +189,10 @@ class CrossEncoderScorer:
 
     @property
     def name(self) -> str:
-        """Hash of the weights."""
-        return f"evidence@{str(self.manifest['weights_sha256'])[:16]}"
+        """Hash of weights and calibration: both decide what is chosen."""
+        facts = [self.manifest["weights_sha256"], self.manifest["calibration"]]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return f"evidence@{digest[:16]}"
 
     @property
     def calibration(self) -> Calibration:
@@ -211,18 +213,27 @@ class CrossEncoderScorer:
             return self._loaded
 
     def _load(self) -> tuple[EvidenceNetwork, SentenceReader]:
-        expected = self.manifest["backbone_sha256"]
-        if backbone_hash(self._backbone_folder) != expected:
-            raise EngineError(
-                f"The evidence finder in '{self._weights}' was trained on another embedder than "
-                f"'{self._backbone_folder}'. Set INHOUSE_EVIDENCE_FINDER=off, or train one with "
-                "`python -m training evidence`."
-            )
-        with safe_open(self._weights / WEIGHTS, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network = EvidenceNetwork(self._backbone_folder)
-        network.merge(state)
-        return network.eval(), SentenceReader(self._backbone_folder)
+        network = read_network(self._weights, self._backbone_folder)
+        return network, SentenceReader(self._backbone_folder)
+
+
+def read_network(weights: Path, backbone_folder: Path) -> EvidenceNetwork:
+    """Read what training saved in `weights` onto the backbone, ready to score.
+
+    Raises:
+        EngineError: nothing is there, or it belongs to another backbone.
+    """
+    if backbone_hash(backbone_folder) != _manifest(weights)["backbone_sha256"]:
+        raise EngineError(
+            f"The evidence finder in '{weights}' was trained on another embedder than "
+            f"'{backbone_folder}'. Set INHOUSE_EVIDENCE_FINDER=off, or train one with "
+            "`python -m training evidence`."
+        )
+    with safe_open(weights / WEIGHTS, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    network = EvidenceNetwork(backbone_folder)
+    network.merge(state)
+    return network.eval()
 
 
 def backbone_hash(folder: Path) -> str:

@@ -69,6 +69,10 @@ class _LazyEvidence:
     def version(self) -> str:
         return self._open().version
 
+    @property
+    def threshold(self) -> float:
+        return self._open().threshold
+
     def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
         return self._open().search(query, limit=limit, reader=reader)
 

@@ -53,5 +53,12 @@ class Retriever(Protocol):
     def version(self) -> str:
         """Identity of the searched content; changes with every ingest or delete."""
 
+    @property
+    def threshold(self) -> float:
+        """Score of a best passage below which the question is not answered by any, 0 to 1.
+
+        0 where scores are no calibrated chances.
+        """
+
     def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
         """Return at most `limit` passages, best first, all readable by `reader`."""

@@ -71,6 +71,9 @@ class HybridRetriever:
         with self._database.session() as session:
             return content_token(session)
 
+    threshold = 0.0
+    """A cosine is no chance: nothing is refused by it unless a person says so."""
+
     def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
         """Return at most `limit` passages, best first, all readable by `reader`.
 

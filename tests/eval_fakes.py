@@ -67,6 +67,7 @@ class TopicRetriever:
     """Finds the rule of the form that the query names."""
 
     version = "1"
+    threshold = 0.0
 
     def search(self, query: str, *, limit: int, reader: Any) -> list[Passage]:
         """Return the rule, then its neighbours."""

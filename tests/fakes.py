@@ -86,6 +86,7 @@ class ListRetriever:
 
     passages: list[Passage]
     version: str = "1"
+    threshold: float = 0.0
 
     def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
         """Return matches in the given order."""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assistant.shelf import AdapterInfo, Shelf
+from assistant.manifest import AdapterInfo
+from assistant.shelf import Shelf
 from core.cli import Call, CommandLine, Report
 from core.errors import Conflict, InvalidInput, NotFound
 from training.config import Preset, TrainingConfig, parse_assignments, preset
@@ -78,7 +79,8 @@ def _list(call: Call) -> Report:
     ]
     lines = [
         f"{a['name']}  {a['method']}  {a['created_at']}  {a['size'] / 1e6:.1f} MB"
-        f"{'  (default)' if a['default'] else ''}{'  ' + a['problem'] if a['problem'] else ''}"
+        f"{'  built in' if a['built_in'] else ''}{'  (default)' if a['default'] else ''}"
+        f"{'  ' + a['problem'] if a['problem'] else ''}"
         for a in adapters
     ]
     lines += [f"{r['name']}  unfinished after {r['steps']} steps: --resume" for r in unfinished]
@@ -97,6 +99,7 @@ def _adapter_json(adapter: AdapterInfo, default: str | None) -> dict[str, Any]:
         "size": adapter.size_bytes,
         "metrics": manifest.metrics if manifest else {},
         "default": adapter.name == default,
+        "built_in": adapter.built_in,
         "problem": adapter.problem,
     }
 

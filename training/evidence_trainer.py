@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import math
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from core.database import now
 from core.errors import Stopped
 from core.progress import Progress
-from core.workspace import folder_written_atomically, remove_folder
+from core.workspace import folder_written_atomically, remove_folder, write_atomically
 from retrieval.evidence import Calibration
 from retrieval.evidence_model import (
     MANIFEST,
@@ -33,6 +34,8 @@ from training.evidence_data import Group, Material, training_pick
 
 WARMUP = 40
 DECAY_SHARE = 0.4
+FALSE_REFUSALS = 0.15
+"""Answerable questions that a calibrated finder may refuse."""
 CLIP = 1.0
 
 
@@ -231,12 +234,48 @@ def calibrate(scored: Sequence[Scored]) -> tuple[Calibration, dict[str, float]]:
 
     fitted = minimize(cost, np.array([0.0, 1.0]))
     ranks = _reciprocal_ranks(scored, weight)
+    line = Calibration(weight, float(fitted.x[0]), float(fitted.x[1]))
+    chances = [(item.answerable, _best_chance(item, line)) for item in scored]
+    threshold = refusal_threshold([chance for answerable, chance in chances if answerable])
+    refused = {
+        kind: [chance < threshold for answerable, chance in chances if answerable is kind]
+        for kind in (True, False)
+    }
     metrics = {
         "questions": float(len(scored)),
         "best_sentence_right": float(hit[[i.answerable for i in scored if i.scores]].mean()),
         "mean_reciprocal_rank": float(np.mean(ranks)) if ranks else 0.0,
+        "unanswerable": float(len(refused[False])),
+        "false_refusals": _share(refused[True]),
+        "unanswerable_refused": _share(refused[False]),
     }
-    return Calibration(weight, float(fitted.x[0]), float(fitted.x[1])), metrics
+    return replace(line, threshold=threshold), metrics
+
+
+def refusal_threshold(answerable: Sequence[float], allowed: float = FALSE_REFUSALS) -> float:
+    """Return the largest threshold that refuses at most `allowed` of these questions.
+
+    Args:
+        answerable: chance of the best sentence, 0 to 1, of each answerable question kept out of
+            training; 0 where nothing was found.
+        allowed: share of them that may be refused, 0 to below 1.
+
+    Returns:
+        The threshold, 0 to 1: what lies below it is refused. 0 without questions.
+    """
+    if not answerable:
+        return 0.0
+    # A question exactly at the threshold is answered, so it may lie at the first one too many.
+    return sorted(answerable)[math.floor(allowed * len(answerable) + 1e-9)]
+
+
+def _best_chance(item: Scored, calibration: Calibration) -> float:
+    ranked = _ranked(item, calibration.rank_weight)
+    return calibration.chance(ranked[0][0]) if ranked else 0.0
+
+
+def _share(flags: Sequence[bool]) -> float:
+    return sum(flags) / len(flags) if flags else 0.0
 
 
 def _ranked(item: Scored, weight: float) -> list[tuple[float, bool]]:
@@ -255,6 +294,17 @@ def _reciprocal_ranks(scored: Sequence[Scored], weight: float) -> list[float]:
             hits = [hit for _, hit in _ranked(item, weight)]
             ranks.append(1.0 / (1 + hits.index(True)) if True in hits else 0.0)
     return ranks
+
+
+def recalibrate(folder: Path, calibration: Calibration, facts: dict[str, Any]) -> dict[str, Any]:
+    """Put another calibration, and `facts`, into the manifest in `folder`; return it.
+
+    The weights stay as they are. The manifest is replaced whole or not at all.
+    """
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest |= {"calibration": asdict(calibration), **facts}
+    write_atomically(folder / MANIFEST, f"{json.dumps(manifest, indent=2)}\n".encode())
+    return manifest
 
 
 def save_evidence(

@@ -1,11 +1,13 @@
 """`python -m training evidence` and `python -m training reader`."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from assistant.engines.source import locate_model
 from core.cli import Call, CommandLine, Report
+from core.errors import InvalidInput
 from retrieval.embedding import open_embedder
 from retrieval.evidence import Calibration
 from retrieval.evidence_service import backbone_folder
@@ -23,6 +25,11 @@ def add_evidence_commands(line: CommandLine) -> None:
     evidence = line.add("evidence", _evidence, "train the finder of evidence sentences")
     _add_common(evidence)
     evidence.add_argument("--steps", type=int, default=600, help="default: 600")
+    evidence.add_argument(
+        "--calibrate-only", action="store_true",
+        help="train nothing: score the held-out sources with the weights in --output, and "
+        "write their calibration anew",
+    )  # fmt: skip
     reader = line.add("reader", _reader, "train the reader: answers from passages, or refuses")
     _add_common(reader)
     reader.add_argument("--steps", type=int, default=400, help="of 8 examples; default: 400")
@@ -50,6 +57,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _evidence(call: Call) -> Report:
+    if call.arguments.calibrate_only:
+        return _calibrate(call)
     # Torch loads only when something is trained.
     from training.evidence_trainer import (
         EvidenceConfig,
@@ -71,14 +80,48 @@ def _evidence(call: Call) -> Report:
     run = Run(folder, backbone, resume=given.resume)
     network = train_evidence(material, order, config, run, call.progress)
     facts = {"config": asdict(config), "data_sha256": material.sha256, "held_out": given.hold_out}
+    calibration, metrics = Calibration(), dict[str, float]()
     if kept:
         served = with_served_search(material, kept, open_embedder(call.home.settings))
         calibration, metrics = calibrate(score_groups(network, backbone, material, served))
-    else:
-        calibration, metrics = Calibration(), {}
     facts |= {"calibration": asdict(calibration), "metrics": metrics}
     manifest = save_evidence(network, given.output, backbone, facts)
     return Report(manifest, f"The evidence finder is in '{given.output}': {metrics}")
+
+
+def _calibrate(call: Call) -> Report:
+    from retrieval.evidence_model import CrossEncoderScorer, read_network
+    from training.evidence_trainer import calibrate, recalibrate, score_groups
+
+    given, backbone = call.arguments, backbone_folder()
+    scorer = CrossEncoderScorer(given.output, backbone)
+    require_held_out(given.hold_out, scorer.manifest.get("held_out", []))
+    material, _, kept, _ = _material(call, EVIDENCE_CHUNK_TOKENS)
+    served = with_served_search(material, kept, open_embedder(call.home.settings))
+    network = read_network(given.output, backbone)
+    calibration, metrics = calibrate(score_groups(network, backbone, material, served))
+    facts = {"metrics": metrics, "calibrated_on": list(given.hold_out)}
+    manifest = recalibrate(given.output, calibration, facts)
+    return Report(manifest, f"Calibrated anew: '{given.output}': {metrics}")
+
+
+def require_held_out(wanted: Sequence[str], kept: Sequence[str]) -> None:
+    """Check that a finder may be calibrated on the sources `wanted`.
+
+    Args:
+        wanted: sources named now.
+        kept: sources kept out when it was trained.
+
+    Raises:
+        InvalidInput: none is named, or one was learned from.
+    """
+    learned = [source for source in wanted if source not in kept]
+    if not wanted or learned:
+        said = f"--hold-out {' '.join(learned)}: learned from" if learned else "No --hold-out"
+        names = ", ".join(kept) or "none; train again with --hold-out"
+        raise InvalidInput(
+            f"{said}. A finder is calibrated on sources that it was not trained on: {names}."
+        )
 
 
 def _material(

@@ -13,7 +13,7 @@ from ui.asking import Asked, ask
 from ui.chat_view import MODE_CHOICES, conversation_html, modes_of, running_html
 from ui.guard import message
 from ui.markup import piece
-from ui.parts import html
+from ui.parts import adapter_label, html
 from ui.services import Services
 from ui.turns import Stage
 
@@ -70,19 +70,22 @@ class AskPage:
             reader = reader_of(account)
             return piece(
                 "welcome.html", documents=self._library.count(reader),
-                adapters=sum(one.problem is None for one in self._shelf.list()),
+                adapters=sum(
+                    one.problem is None and not one.built_in for one in self._shelf.list()
+                ),
                 admin=account.role is Role.ADMIN,
             )  # fmt: skip
         return conversation_html(self._conversations.get(current, account))
 
     def adapters(self, account: Account, chosen: Any) -> list[Any]:
         """Return the adapters that can be used now; new ones appear without a restart."""
-        names = [one.name for one in self._shelf.list() if one.problem is None]
-        default = self._shelf.default()
+        usable = [one for one in self._shelf.list() if one.problem is None]
+        names, default = [one.name for one in usable], self._shelf.default()
         value = chosen if chosen in names else default if default in names else None
-        if value is None and names:
-            value = names[0]
-        labels = [(f"{name} (default)" if name == default else name, name) for name in names]
+        if value is None:
+            # Never the built-in one by itself: it was not taught this company's facts.
+            value = next((one.name for one in usable if not one.built_in), None)
+        labels = [(adapter_label(one, default), one.name) for one in usable]
         return [gr.update(choices=labels, value=value)]
 
     def choose_mode(self, account: Account, mode: str, adapter: Any) -> Any:

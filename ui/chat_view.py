@@ -44,6 +44,8 @@ class AnswerView:
     stage: str
     mode_label: str
     adapter: str
+    read_by: str
+    """What read the passages in place of the plain model; '' where that did."""
     status: str
     busy: bool
     finished: bool
@@ -97,6 +99,7 @@ def view_of_part(part: Part) -> AnswerView:
         stage=part.stage.value,
         mode_label=part.mode.label,
         adapter="",
+        read_by="",
         status=_STATUS.get(part.stage, ""),
         busy=part.stage in (Stage.SEARCHING, Stage.WRITING),
         finished=False,
@@ -118,6 +121,7 @@ def view_of_answer(answer: Answer, answer_id: int | None, rating: int = 0) -> An
         stage=Stage.DONE.value,
         mode_label=answer.mode.label,
         adapter=answer.adapter or "",
+        read_by="read by the built-in reader" if answer.provenance.get("reader") else "",
         status="cut short" if answer.cut_off else "",
         busy=False,
         finished=True,
@@ -145,6 +149,7 @@ def provenance_rows(answer: Answer) -> list[tuple[str, str]]:
         ("Mode", answer.mode.label),
         ("Model", facts.get("model")),
         ("Adapter", _adapter(answer)),
+        ("Read by", _reader(answer)),
         ("Searched for", facts.get("query")),
         ("Index version", _short(facts.get("index_version"))),
         ("Prompt version", facts.get("prompt_version")),
@@ -187,6 +192,12 @@ def _adapter(answer: Answer) -> str | None:
         return None
     digest = _short(answer.provenance.get("adapter_hash"))
     return f"{answer.adapter} ({digest})" if digest else answer.adapter
+
+
+def _reader(answer: Answer) -> str | None:
+    if not answer.provenance.get("reader"):
+        return None
+    return f"the built-in reader ({_short(answer.provenance.get('adapter_hash'))})"
 
 
 def _short(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from assistant.manifest import AdapterInfo
 from core.errors import InvalidInput
 from core.jobs import Job
 from ui.markup import piece
@@ -28,6 +29,15 @@ def html(value: str = "", **options: Any) -> Any:
 def sheet(title: str, lead: str) -> None:
     """Open a page with its heading."""
     html(piece("heading.html", title=title, lead=lead))
+
+
+def adapter_label(adapter: AdapterInfo, default: str | None = None) -> str:
+    """Return how an adapter is called in pickers; `default` is the name of the promoted one."""
+    marks = [
+        *(["built in"] if adapter.built_in else []),
+        *(["default"] if adapter.name == default else []),
+    ]
+    return f"{adapter.name} ({', '.join(marks)})" if marks else adapter.name
 
 
 def job_html(job: Job | None, log: str = "") -> Markup:

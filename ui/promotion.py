@@ -8,7 +8,7 @@ from core.errors import Conflict
 from core.permissions import Account
 from ui.guard import message, note
 from ui.markup import piece
-from ui.parts import TICK, html, job_html
+from ui.parts import TICK, adapter_label, html, job_html
 from ui.services import Services
 from ui.training_view import shelf_html
 
@@ -37,7 +37,7 @@ class PromotionPanel:
         ]
         return [
             shelf_html(adapters, default),
-            gr.update(choices=[one.name for one in adapters]),
+            gr.update(choices=[(adapter_label(one), one.name) for one in adapters]),
             piece("decisions.html", rows=rows),
             gr.update(visible=default is not None),
         ]
@@ -122,11 +122,13 @@ class PromotionPanel:
     def ask_delete(self, account: Account, name: Any) -> list[Any]:
         """Ask before deleting an adapter."""
         chosen = self._picked(name)
+        self._shelf.require_deletable(chosen)
         return [piece("confirm_adapter.html", name=chosen), gr.update(visible=True)]
 
     def delete(self, account: Account, name: Any) -> list[Any]:
         """Delete an adapter; if it is the default, that is a decision of its own."""
         chosen = self._picked(name)
+        self._shelf.require_deletable(chosen)
         if self._shelf.default() == chosen:
             reason = f"'{chosen}' was deleted"
             self._gate.clear(reason, account.id)

@@ -20,7 +20,7 @@ from training.runs import Run, RunOptions
 from training.service import start_run
 from ui.guard import message, note
 from ui.markup import piece
-from ui.parts import one_file
+from ui.parts import adapter_label, one_file
 from ui.promotion import PromotionPanel
 from ui.services import Services
 from ui.training_view import dataset_html, preview_html, run_html, runs_html
@@ -211,7 +211,9 @@ class TrainingPage:
 
     def bases(self) -> Any:
         """Return what a run may start from: the base model, or an adapter that can be used."""
-        usable = [(one.name, one.name) for one in self._shelf.list() if one.problem is None]
+        usable = [
+            (adapter_label(one), one.name) for one in self._shelf.list() if one.problem is None
+        ]
         return gr.update(choices=[FRESH, *usable])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from assistant.shelf import AdapterInfo
+from assistant.manifest import AdapterInfo
 from core.jobs import Job
 from training.config import TrainingConfig
 from training.dataset import Dataset

@@ -38,8 +38,7 @@ def locate_model(settings: Settings, workspace: Workspace) -> ModelSource:
     prepare_environment(settings)
     if settings.model == "embedded":
         folder = embedded_folder(workspace.models)
-        # The file as shipped: a newer converter may lay the same weights out differently.
-        return ModelSource(EMBEDDED_NAME, folder, fingerprint([embedded_gguf()]))
+        return ModelSource(EMBEDDED_NAME, folder, embedded_hash())
     folder = Path(settings.model).expanduser()
     name = folder.name
     if not folder.is_dir():
@@ -47,6 +46,17 @@ def locate_model(settings: Settings, workspace: Workspace) -> ModelSource:
         folder = _hub_folder(settings)
     _check_folder(folder, settings.model)
     return ModelSource(name, folder, fingerprint(folder.glob("*.safetensors")))
+
+
+def embedded_hash() -> str:
+    """`ModelSource.hash` of the embedded model, without converting it.
+
+    Taken of the file as shipped: a newer converter may lay the same weights out differently.
+
+    Raises:
+        EngineError: its package is not installed.
+    """
+    return fingerprint([embedded_gguf()])
 
 
 def prepare_environment(settings: Settings) -> None:

@@ -6,11 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from core.errors import Conflict, EngineError, Stopped
+from core.errors import Conflict, EngineError, InvalidInput, Stopped
 from core.progress import Silent
-from retrieval.evidence import Candidate
-from retrieval.evidence_model import LONGEST_INPUT, CrossEncoderScorer, SentenceReader
+from retrieval.evidence import Calibration, Candidate
+from retrieval.evidence_model import (
+    LONGEST_INPUT,
+    WEIGHTS,
+    CrossEncoderScorer,
+    SentenceReader,
+    read_network,
+)
 from retrieval.evidence_service import backbone_folder
 from training.evidence_data import Chunk, Group, Material
 from training.evidence_trainer import (
@@ -19,10 +27,13 @@ from training.evidence_trainer import (
     Scored,
     calibrate,
     order_of,
+    recalibrate,
+    refusal_threshold,
     save_evidence,
     score_groups,
     train_evidence,
 )
+from training.grounding_commands import require_held_out
 
 CONFIG = EvidenceConfig(steps=4, batch=2, rank=4, first_layer=5, reading_share=0.0)
 
@@ -112,6 +123,18 @@ def test_what_was_saved_scores_as_what_was_trained(
         assert np.allclose(row, expected, atol=0.05)
     assert served.calibration == calibration
     assert served.name.startswith("evidence@")
+    weights = (tmp_path / "finder" / WEIGHTS).read_bytes()
+    other = Calibration(1.0, 0.5, 2.0, 0.25)
+    manifest = recalibrate(tmp_path / "finder", other, {"metrics": {"questions": 1.0}})
+    again = CrossEncoderScorer(tmp_path / "finder", backbone)
+    assert (again.calibration, again.manifest) == (other, manifest)
+    assert again.name.startswith("evidence@")
+    assert again.name != served.name
+    assert manifest["metrics"] == {"questions": 1.0}
+    assert (tmp_path / "finder" / WEIGHTS).read_bytes() == weights
+    read = read_network(tmp_path / "finder", backbone)
+    (rescored,) = score_groups(read, backbone, material, material.groups[:1])
+    assert np.allclose(rescored.scores, scored[0].scores, atol=0.05)
 
 
 def test_weights_for_another_backbone_are_refused(backbone: Path, tmp_path: Path) -> None:
@@ -129,3 +152,30 @@ def test_calibration_prefers_what_is_right() -> None:
     calibration, metrics = calibrate([good, bad, good, bad])
     assert calibration.chance(3.0) > 0.5 > calibration.chance(-3.0)
     assert metrics["best_sentence_right"] == 1.0
+    assert metrics["false_refusals"] == 0.0
+    assert metrics["unanswerable_refused"] == 1.0
+    assert calibration.threshold == pytest.approx(calibration.chance(3.0 + calibration.rank_weight))
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60), st.floats(0.0, 0.99))
+def test_the_threshold_is_the_largest_that_refuses_few_enough(
+    chances: list[float], allowed: float
+) -> None:
+    threshold = refusal_threshold(chances, allowed)
+    assert np.mean([chance < threshold for chance in chances]) <= allowed + 1e-9
+    higher = np.nextafter(threshold, 2.0)
+    assert np.mean([chance < higher for chance in chances]) > allowed
+
+
+def test_the_threshold_leaves_fifteen_per_cent() -> None:
+    assert refusal_threshold([n / 20 for n in range(20)]) == 3 / 20
+    assert refusal_threshold([0.0] * 10) == 0.0
+    assert refusal_threshold([]) == 0.0
+
+
+def test_only_sources_kept_out_calibrate() -> None:
+    require_held_out(["south"], ["south", "west"])
+    with pytest.raises(InvalidInput, match=r"--hold-out north: learned from.*: south"):
+        require_held_out(["south", "north"], ["south"])
+    with pytest.raises(InvalidInput, match=r"No --hold-out.*none; train again"):
+        require_held_out([], [])

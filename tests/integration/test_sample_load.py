@@ -77,6 +77,11 @@ def without_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+def own_shelf(home: Home) -> Shelf:
+    """The shelf without the adapter that comes with the product."""
+    return Shelf(home, home.workspace.root / "no built-in reader")
+
+
 def paths(retrieval: Retrieval) -> set[str]:
     return {document.path for document in retrieval.library.documents(OPERATOR)}
 
@@ -84,7 +89,7 @@ def paths(retrieval: Retrieval) -> set[str]:
 def test_loads_documents_and_question_sets_and_says_that_no_adapter_is_there(
     home: Home, retrieval: Retrieval, without_adapter: Path
 ) -> None:
-    sets, shelf, progress = QuestionSets(home), Shelf(home), Lines()
+    sets, shelf, progress = QuestionSets(home), own_shelf(home), Lines()
     load_sample(home, retrieval, shelf, sets, progress)
     assert retrieval.library.count(OPERATOR) == DOCUMENT_COUNT
     assert "company/overview.md" in paths(retrieval)
@@ -97,7 +102,7 @@ def test_loads_documents_and_question_sets_and_says_that_no_adapter_is_there(
 def test_a_second_call_changes_nothing_and_what_was_deleted_stays_deleted(
     home: Home, retrieval: Retrieval, without_adapter: Path
 ) -> None:
-    sets, shelf = QuestionSets(home), Shelf(home)
+    sets, shelf = QuestionSets(home), own_shelf(home)
     load_sample(home, retrieval, shelf, sets)
     gone = retrieval.library.documents(OPERATOR, query="glossary")[0]
     retrieval.library.delete([gone.id])
@@ -115,7 +120,7 @@ def test_a_document_of_the_same_path_is_not_overwritten(
     (own / "people" / "leave.md").write_text("# Our leave\n\nForty days.\n", "utf-8")
     retrieval.ingestor.ingest([own], groups={"people"})
     progress = Lines()
-    load_sample(home, retrieval, Shelf(home), QuestionSets(home), progress)
+    load_sample(home, retrieval, own_shelf(home), QuestionSets(home), progress)
     kept = retrieval.library.documents(OPERATOR, query="people/leave.md")[0]
     assert kept.title == "Our leave"
     assert kept.groups == {"people"}
@@ -126,7 +131,7 @@ def test_a_document_of_the_same_path_is_not_overwritten(
 def test_the_adapter_is_installed_once_and_becomes_the_default(
     home: Home, retrieval: Retrieval, with_adapter: Path
 ) -> None:
-    shelf = Shelf(home)
+    shelf = own_shelf(home)
     load_sample(home, retrieval, shelf, QuestionSets(home))
     assert [(known.name, known.problem) for known in shelf.list()] == [(ADAPTER, None)]
     assert shelf.default() == ADAPTER
@@ -139,7 +144,7 @@ def test_the_adapter_is_installed_once_and_becomes_the_default(
 def test_an_adapter_built_later_is_loaded_by_a_later_call(
     home: Home, retrieval: Retrieval, without_adapter: Path
 ) -> None:
-    shelf = Shelf(home)
+    shelf = own_shelf(home)
     load_sample(home, retrieval, shelf, QuestionSets(home))
     assert shelf.list() == []
     write_adapter(without_adapter / "adapter")
@@ -150,7 +155,7 @@ def test_an_adapter_built_later_is_loaded_by_a_later_call(
 def test_an_adapter_of_the_name_stays_and_is_not_promoted(
     home: Home, retrieval: Retrieval, with_adapter: Path
 ) -> None:
-    shelf, progress = Shelf(home), Lines()
+    shelf, progress = own_shelf(home), Lines()
     shelf.install(ADAPTER, with_adapter)
     load_sample(home, retrieval, shelf, QuestionSets(home), progress)
     assert shelf.default() is None
@@ -158,7 +163,7 @@ def test_an_adapter_of_the_name_stays_and_is_not_promoted(
 
 
 def test_a_chosen_default_stays(home: Home, retrieval: Retrieval, with_adapter: Path) -> None:
-    shelf = Shelf(home)
+    shelf = own_shelf(home)
     shelf.install("own", with_adapter)
     shelf.set_default("own", None, "chosen before")
     load_sample(home, retrieval, shelf, QuestionSets(home))

@@ -39,7 +39,8 @@ def assistant(home: Home, model: ScriptedModel) -> Assistant:
 
 def assistant_of(home: Home, model: ScriptedModel, **settings: object) -> Assistant:
     changed = home.settings.model_copy(update=settings)
-    return Assistant(model, ListRetriever([LEAVE, SICK]), Shelf(home), changed)
+    shelf = Shelf(home, home.workspace.root / "no built-in reader")
+    return Assistant(model, ListRetriever([LEAVE, SICK]), shelf, changed)
 
 
 def finished(assistant: Assistant, question: Question) -> Answer:
@@ -106,6 +107,26 @@ def test_a_weak_best_passage_refuses(
     answer = finished(assistant, Question("days of leave", AnswerMode.RAG))
     assert answer.provenance["refused"] == refused
     assert (answer.text == REFUSAL) == (refused is not None) == (not model.seen)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "own", "used", "refused"),
+    [("auto", 0.0, 0.0, False), ("auto", 0.81, 0.81, True), ("auto", 0.79, 0.79, False),
+     (0.0, 0.81, 0.0, False), (0.9, 0.1, 0.9, True)],
+)  # fmt: skip
+def test_auto_takes_the_threshold_of_what_scored_the_passages(
+    home: Home, model: ScriptedModel, chosen: object, own: float, used: float, refused: bool
+) -> None:
+    settings = home.settings.model_copy(update={"refusal_threshold": chosen})
+    found = ListRetriever([LEAVE, SICK], threshold=own)
+    assistant = Assistant(model, found, Shelf(home), settings)
+    answer = finished(assistant, Question("days of leave", AnswerMode.RAG))
+    assert answer.provenance["refusal_threshold"] == used
+    assert (answer.text == REFUSAL) is refused
+    given = Question("days of leave", AnswerMode.RAG, passages_override=(SICK,))
+    assert finished(assistant, given).provenance["refusal_threshold"] is None
+    base = finished(assistant, Question("days of leave", AnswerMode.BASE))
+    assert base.provenance["refusal_threshold"] is None
 
 
 def test_a_question_must_have_a_fitting_length(home: Home, model: ScriptedModel) -> None:

@@ -48,7 +48,7 @@ def ann(home: Home) -> Account:
 
 
 def test_an_adapter_is_installed_whole_listed_and_deleted(home: Home, tmp_path: Path) -> None:
-    shelf = Shelf(home)
+    shelf = Shelf(home, tmp_path / "no built-in reader")
     build_adapter(tmp_path / "built")
     (tmp_path / "built" / "optimizer.bin").write_text("not wanted")
     info = shelf.install("house", tmp_path / "built")
@@ -102,7 +102,7 @@ def test_a_damaged_adapter_is_shown_with_its_problem(
     else:
         (folder / file).write_text(content)
     put_adapter(home, "other")
-    house, other = Shelf(home).list()
+    house, other = Shelf(home, home.workspace.root / "no built-in reader").list()
     assert house.problem is not None
     assert file in house.problem
     assert other.problem is None

@@ -188,6 +188,14 @@ def test_more_passages_than_people_get_have_more_room() -> None:
     assert (len(few), len(served), len(many)) == (1, 2, 8)
 
 
+def test_the_retriever_hands_on_the_calibrated_threshold() -> None:
+    inner = ListRetriever([], threshold=0.0)
+    calibrated = EvidenceFinder(NumberScorer(), words, Calibration(threshold=0.3))
+    assert EvidenceRetriever(inner, calibrated, 200, 4).threshold == 0.3
+    # As read from a manifest that was written before there was a threshold.
+    assert Calibration(**{"rank_weight": 1.0, "bias": 0.0, "slope": 1.0}).threshold == 0.0
+
+
 def test_highlights_find_the_sentences_in_the_whole_chunk() -> None:
     evidence = (
         f"You can request up to 240 hours, e.g. for surgery.{GAP}Form A is for your supervisor."
@@ -221,8 +229,10 @@ def test_settings_choose_what_chooses_sentences() -> None:
     inner = ListRetriever([passage(1, "Leave limit is 7 days. Nothing else.")])
     off = with_evidence(inner, HashingEmbedder(), Settings(evidence_finder="off"))
     assert off is inner
+    assert off.threshold == 0.0
     by_words = with_evidence(inner, HashingEmbedder(), Settings(evidence_finder="words"))
     assert by_words.version == "1+words-1"
+    assert by_words.threshold == 0.0
     found = by_words.search("leave limit", limit=1, reader=OPERATOR)
     assert found[0].chunk_id == 1
     assert 0.0 <= found[0].score <= 1.0

@@ -51,6 +51,8 @@ class ShelfOfPassages:
     readers: list[Reader] = field(default_factory=list)
     version: str = "1"
 
+    threshold = 0.0
+
     def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
         self.readers.append(reader)
         subject = query.split(maxsplit=1)[0]
