@@ -14,7 +14,7 @@ _TEMPLATE = (
 _SPECIAL = ["<|im_start|>", "<|im_end|>"]
 
 
-def write_tiny_model(folder: Path, texts: list[str], seed: int = 0) -> Path:
+def write_tiny_model(folder: Path, texts: list[str], seed: int = 0, context: int = 1024) -> Path:
     """Save a random two-layer Llama with a byte-level tokenizer learned from `texts`."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -42,7 +42,7 @@ def write_tiny_model(folder: Path, texts: list[str], seed: int = 0) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=1024,
+        max_position_embeddings=context,
         bos_token_id=fast.bos_token_id,
         eos_token_id=fast.eos_token_id,
         pad_token_id=fast.pad_token_id,
