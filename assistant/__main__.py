@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from assistant.modes import Answer, AnswerFinished, AnswerMode, TextDelta
+from assistant.profiles import fitted
 from assistant.prompts import heading
 from assistant.service import Question, open_assistant
 from core.cli import Call, CommandLine, Report
@@ -32,7 +33,8 @@ def main() -> int:
 
 
 def _ask(call: Call) -> Report:
-    assistant = open_assistant(call.home, open_retrieval(call.home))
+    home = fitted(call.home)
+    assistant = open_assistant(home, open_retrieval(home))
     question = Question(
         text=call.arguments.question,
         mode=call.arguments.mode,

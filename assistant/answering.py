@@ -19,7 +19,7 @@ from assistant.modes import (
     TextDelta,
     Timing,
 )
-from assistant.prompts import PROMPT_VERSION, REFUSAL, Prompt, PromptBuilder
+from assistant.prompts import REFUSAL, Prompt, PromptBuilder, profile_of
 from assistant.shelf import Shelf
 from core.errors import AdapterError, InvalidInput
 from core.permissions import Reader
@@ -89,7 +89,9 @@ class Assistant:
         self._settings = settings
         self._reader = shelf.serving_reader(settings)
         self._sampling = Sampling(settings.answer_tokens)
-        self._prompts = PromptBuilder(model, settings.evidence_tokens, settings.answer_tokens)
+        self._prompts = PromptBuilder(
+            model, settings.evidence_tokens, settings.answer_tokens, profile_of(settings)
+        )
 
     def answer(
         self, question: Question, cancelled: Callable[[], bool] = never
@@ -270,7 +272,7 @@ class Assistant:
             "adapter_hash": work.ref.hash if work.ref else None,
             "reader": work.reader.name if work.reader else None,
             "index_version": work.index_version,
-            "prompt_version": PROMPT_VERSION,
+            "prompt_version": self._prompts.profile.version,
             "sampling": {
                 "max_tokens": self._sampling.max_tokens,
                 "temperature": self._sampling.temperature,

@@ -145,6 +145,23 @@ class Conversations:
             session.flush()
             return stored.id
 
+    def answer(self, answer_id: int, account: Account) -> Answer:
+        """Return one answer of the account's own threads.
+
+        Raises:
+            NotFound: there is none, or it is somebody else's.
+        """
+        with self._database.session() as session:
+            row = session.scalar(
+                select(AnswerRow)
+                .join(TurnRow, TurnRow.id == AnswerRow.turn_id)
+                .join(ConversationRow, ConversationRow.id == TurnRow.conversation_id)
+                .where(AnswerRow.id == answer_id, ConversationRow.account_id == account.id)
+            )
+            if row is None:
+                raise NotFound(f"There is no answer {answer_id} of yours. Reload the page.")
+            return _stored(row, account).answer
+
     def history(self, conversation_id: int, mode: AnswerMode) -> Sequence[Message]:
         """What was said in `mode`, oldest first: user, assistant, user, ...
 

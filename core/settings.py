@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     allow_downloads: bool = Field(False, description="May fetch a named model from its hub.")
     threads: int = Field(0, ge=0, description="CPU threads for the model; 0: all cores.")
 
+    prompt_profile: Literal["auto", "small", "large"] = Field(
+        "auto", description="Rules and budgets for a small or large model; auto: by its size."
+    )
     passages: int = Field(4, ge=1, le=50, description="Passages put before the model.")
     evidence_tokens: int = Field(700, ge=50, description="Most tokens of passages in a prompt.")
     evidence_finder: Literal["builtin", "words", "off"] = Field(

@@ -1,6 +1,5 @@
 """Base models side by side before anything is trained: size, speed, memory, quality, licence."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from assistant.engines.embedded import EMBEDDED_NAME, embedded_gguf
-from assistant.engines.source import ModelSource, locate_model
+from assistant.engines.source import ModelSource, count_parameters, locate_model
 from core.database import now
 from core.errors import InvalidInput, NotFound
 from core.home import Home
@@ -235,30 +234,12 @@ def _entry(
 ) -> ModelAudit:
     return ModelAudit(
         model=model,
-        parameters=parameters(source.folder),
+        parameters=count_parameters(source.folder),
         weights_mb=sum(f.stat().st_size for f in source.folder.glob("*.safetensors")) / 1e6,
         licence=licence(source.folder) or _packed_licence(source),
         quality=quality,
         **speed,
     )
-
-
-def parameters(folder: Path) -> int | None:
-    """Count the numbers in a folder's safetensors files from their headers; loads nothing."""
-    total = 0
-    for file in folder.glob("*.safetensors"):
-        with file.open("rb") as handle:
-            header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
-        for name, tensor in header.items():
-            if name == "__metadata__":
-                continue
-            if tensor["dtype"] in ("U8", "I8"):
-                return None
-            size = 1
-            for length in tensor["shape"]:
-                size *= length
-            total += size
-    return total or None
 
 
 def licence(folder: Path) -> str:

@@ -8,7 +8,8 @@ from assistant.answering import Assistant, refusal_threshold
 from assistant.engines.adapter_files import weights_hash
 from assistant.engines.base import LanguageModel
 from assistant.modes import AnswerMode
-from assistant.prompts import PROMPT_VERSION
+from assistant.profiles import fitted
+from assistant.prompts import profile_of
 from assistant.service import open_model
 from assistant.shelf import Shelf
 from core.errors import InvalidInput
@@ -26,6 +27,7 @@ def subjects(home: Home) -> Callable[[str | None], Subject]:
 
     Only the engine asked for last stays open: two large models may not fit side by side.
     """
+    home = fitted(home)
     retrieval = open_retrieval(home)
     opened: dict[str | None, Subject] = {}
 
@@ -50,7 +52,8 @@ def open_subject(home: Home, retrieval: Retrieval, model: str | None = None) -> 
         SettingsError: the settings want the built-in reader, and it does not serve.
     """
     if model is not None:
-        home = replace(home, settings=_settings_for(model, home.settings))
+        home = fitted(replace(home, settings=_settings_for(model, home.settings)))
+        retrieval = retrieval.under(home.settings)
     parts = Parts(open_model(home), retrieval, Shelf(home), home.settings)
     evidence = EvidenceSource(retrieval.library)
     return Subject(
@@ -87,7 +90,7 @@ class Parts:
         found: dict[str, Any] = {
             "mode": arm.mode.value,
             "model": self.engine.name,
-            "prompt_version": PROMPT_VERSION,
+            "prompt_version": profile_of(self.settings).version,
             "sampling": {"temperature": 0.0, "max_tokens": self.settings.answer_tokens},
             **adapter,
         }

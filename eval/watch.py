@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from assistant.modes import AnswerMode
-from assistant.prompts import PROMPT_VERSION
+from assistant.prompts import profile_of
 from assistant.shelf import Shelf
 from core.database import now
 from core.errors import InvalidInput, NotFound
@@ -225,7 +225,7 @@ class Watch:
             "adapter": self._shelf.get(default).ref.hash if default else "none",
             "reader": reader.ref.hash if reader else "none",
             "model": model_hash(self._home),
-            "prompt": PROMPT_VERSION,
+            "prompt": profile_of(self._home.settings).version,
             **{name: getattr(self._home.settings, name) for name in SETTINGS},
         }
 

@@ -23,9 +23,10 @@ def add_watch(commands: CommandLine) -> None:
 
 def _watch(call: Call) -> Report:
     # Opens the documents: not needed by any other command.
+    from assistant.profiles import fitted
     from retrieval.service import open_retrieval
 
-    home = call.home
+    home = fitted(call.home)
     retriever = open_retrieval(home).retriever
     watch = Watch(home, Jobs(home, {"evaluate": "eval.jobs"}), lambda: retriever.version)
     looked = watch.look(call.progress if call.arguments.run else None)

@@ -4,6 +4,7 @@ A small language model reads three good sentences better and faster than four wh
 What scores the sentences is a model behind `SentenceScorer`; choosing among them is done here.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -248,9 +249,25 @@ def heading_of(passage: Passage) -> str:
 
 
 def highlights(chunk_text: str, evidence_text: str) -> list[Span]:
-    """Places of a passage's sentences in the text of its whole chunk, for a source view."""
-    return [
-        (start, end)
-        for start, end in split_sentences(chunk_text)
-        if plain(chunk_text[start:end]) in evidence_text
-    ]
+    """Places of a passage's sentences in the text of its whole chunk, for a source view.
+
+    Empty where the passage is the whole chunk, or was not chosen from this text.
+    """
+    spans = split_sentences(chunk_text)
+    said = [plain(chunk_text[start:end]) for start, end in spans]
+
+    @functools.cache
+    def following(last: int, read: int) -> tuple[int, ...] | None:
+        """The sentences after `last` that make up the evidence from the letter `read` on."""
+        if read == len(evidence_text):
+            return ()
+        for number in range(last + 1, len(said)):
+            gap = "" if last < 0 else " " if number == last + 1 else GAP
+            if evidence_text.startswith(gap + said[number], read):
+                rest = following(number, read + len(gap + said[number]))
+                if rest is not None:
+                    return (number, *rest)
+        return None
+
+    chosen = following(-1, 0) or ()
+    return [spans[number] for number in chosen] if len(chosen) < len(spans) else []

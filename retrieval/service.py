@@ -1,8 +1,9 @@
 """Puts the parts together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.home import Home
+from core.settings import Settings
 from retrieval.embedding import open_embedder
 from retrieval.evidence_service import with_evidence
 from retrieval.index import IndexStore
@@ -20,6 +21,12 @@ class Retrieval:
     ingestor: Ingestor
     retriever: Retriever
     embedder: Embedder
+    whole: Retriever
+    """Returns whole chunks, whatever `retriever` makes of them."""
+
+    def under(self, settings: Settings) -> "Retrieval":
+        """Return the same documents, searched as `settings` say."""
+        return replace(self, retriever=with_evidence(self.whole, self.embedder, settings))
 
 
 def open_retrieval(home: Home, embedder: Embedder | None = None) -> Retrieval:
@@ -34,4 +41,4 @@ def open_retrieval(home: Home, embedder: Embedder | None = None) -> Retrieval:
     store = IndexStore(home.database, home.workspace.index, embedder)
     whole = HybridRetriever(home.database, store, embedder)
     retriever = with_evidence(whole, embedder, home.settings)
-    return Retrieval(library, ingestor, retriever, embedder)
+    return Retrieval(library, ingestor, retriever, embedder, whole)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from assistant.modes import Message
-from assistant.prompts import REFUSAL, Prompt, render
+from assistant.prompts import REFUSAL, Profile, Prompt, render
 from core.permissions import Reader
 from retrieval.passages import Passage, Retriever
 from training.config import TrainingConfig
@@ -90,6 +90,8 @@ class Library:
     """Passages put before the model when serving."""
     fit: Callable[[str, Sequence[Passage] | None], Prompt]
     """The serving prompt builder."""
+    profile: Profile = Profile.SMALL
+    """Its wording."""
 
 
 def split_facts(facts: Sequence[Fact], config: TrainingConfig, *, documents: bool) -> Split:
@@ -123,6 +125,7 @@ def build_curriculum(
     config: TrainingConfig,
     library: Library | None,
     replay: Sequence[tuple[str, str]] = (),
+    profile: Profile = Profile.SMALL,
 ) -> Curriculum:
     """Turn facts into the examples of every epoch and of both validations.
 
@@ -131,11 +134,15 @@ def build_curriculum(
         config: shares, rounds, seed.
         library: None trains closed-book.
         replay: general (instruction, output) pairs to mix in.
+        profile: wording that the model is served with.
     """
     split = split_facts(dataset.facts, config, documents=library is not None)
     chance = random.Random(config.seed + 1)  # noqa: S311 - reproducible, not secret
-    epochs = [_closed_epoch(split.taught, config, replay, chance) for _ in range(config.epochs)]
-    curriculum = Curriculum(epochs, [_closed(f, w) for f in split.asked for w in f.wordings], [])
+    epochs = [
+        _closed_epoch(split.taught, config, replay, chance, profile) for _ in range(config.epochs)
+    ]
+    asked = [_closed(fact, wording, profile) for fact in split.asked for wording in fact.wordings]
+    curriculum = Curriculum(epochs, asked, [])
     if library is None:
         curriculum.notes.append(
             "Trained closed-book: no passages. The adapter is for the mode Fine-tuned; together "
@@ -155,9 +162,9 @@ def _with_wordings(fact: Fact, wordings: tuple[str, ...]) -> Fact:
     )  # fmt: skip
 
 
-def _closed(fact: Fact, wording: str) -> Example:
+def _closed(fact: Fact, wording: str, profile: Profile) -> Example:
     kind = ExampleKind.CLOSED if fact.answerable else ExampleKind.UNKNOWN
-    return Example(kind, fact.id, render(wording, None), fact.answer)
+    return Example(kind, fact.id, render(wording, None, profile), fact.answer)
 
 
 def _closed_epoch(
@@ -165,14 +172,17 @@ def _closed_epoch(
     config: TrainingConfig,
     replay: Sequence[tuple[str, str]],
     chance: random.Random,
+    profile: Profile,
 ) -> list[Unit]:
-    units: list[Unit] = [(_closed(fact, wording),) for fact in facts for wording in fact.wordings]
+    units: list[Unit] = [
+        (_closed(fact, wording, profile),) for fact in facts for wording in fact.wordings
+    ]
     wordings = len(units)
     own = sum(len(fact.wordings) for fact in facts if not fact.answerable)
     missing = max(0, round(config.refusal_share * wordings) - own)
     unknown = unknown_questions(wording for fact in facts for wording in fact.wordings)
     units.extend(
-        (Example(ExampleKind.UNKNOWN, "", render(question, None), REFUSAL),)
+        (Example(ExampleKind.UNKNOWN, "", render(question, None, profile), REFUSAL),)
         for question in chance.sample(unknown, min(missing, len(unknown)))
     )
     count = min(round(config.replay_share * wordings), len(replay))
@@ -241,7 +251,9 @@ def _round(
         kept = _around(right[0], others[: library.limit - 1], longest, library, chance)
         kind = ExampleKind.GROUNDED
         answer = f"{fact.answer} [{kept.index(right[0]) + 1}]"
-    return tuple(Example(kind, fact.id, render(text, kept), answer) for text in wordings)
+    return tuple(
+        Example(kind, fact.id, render(text, kept, library.profile), answer) for text in wordings
+    )
 
 
 def _around(

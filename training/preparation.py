@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from assistant.engines.base import LanguageModel
 from assistant.modes import Message
-from assistant.prompts import PromptBuilder
+from assistant.prompts import Profile, PromptBuilder, profile_of
 from core.errors import DatasetError
 from core.home import Home
 from core.permissions import OPERATOR, Reader
@@ -118,8 +118,10 @@ def passages_for(
     # The builder measures prompts; that is all it asks of a model.
     measuring = cast(LanguageModel, tokenizer)
     settings = home.settings
-    builder = PromptBuilder(measuring, settings.evidence_tokens, settings.answer_tokens)
-    return Library(retrieval.retriever, settings.passages, builder.build)
+    builder = PromptBuilder(
+        measuring, settings.evidence_tokens, settings.answer_tokens, profile_of(settings)
+    )
+    return Library(retrieval.retriever, settings.passages, builder.build, builder.profile)
 
 
 def read_replay(config: TrainingConfig) -> list[tuple[str, str]]:
@@ -150,6 +152,7 @@ def prepare(
     library: Library | None,
     tokenizer: ExampleTokenizer,
     progress: Progress,
+    profile: Profile = Profile.SMALL,
 ) -> Plan:
     """Build all examples of a run and put them into order.
 
@@ -157,7 +160,7 @@ def prepare(
         DatasetError: every example is longer than `max_tokens`.
     """
     progress.update(0, 1, "preparing examples")
-    curriculum = build_curriculum(dataset, config, library, read_replay(config))
+    curriculum = build_curriculum(dataset, config, library, read_replay(config), profile)
     for note in curriculum.notes:
         progress.log(note)
     made = plan(curriculum, config, tokenizer.encode)
@@ -181,6 +184,7 @@ def preview(
     tokenizer: ExampleTokenizer,
     library: Library | None = None,
     count: int = 5,
+    profile: Profile = Profile.SMALL,
 ) -> list[Rendered]:
     """Return `count` examples of the first epochs as the model will see them, kinds mixed.
 
@@ -190,7 +194,7 @@ def preview(
         dataset.name, dataset.sha256, dataset.facts[: max(2 * count, 10)], (), dataset.rows
     )
     short = config.model_copy(update={"epochs": 1})
-    curriculum = build_curriculum(few, short, library, read_replay(config))
+    curriculum = build_curriculum(few, short, library, read_replay(config), profile)
     by_kind: dict[ExampleKind, list[Example]] = {}
     for example in (example for unit in curriculum.epochs[0] for example in unit):
         by_kind.setdefault(example.kind, []).append(example)

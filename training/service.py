@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from assistant.manifest import Manifest, read_manifest
+from assistant.profiles import fitted
+from assistant.prompts import profile_of
 from assistant.shelf import Shelf, check_name
 from core.errors import Conflict, NotFound
 from core.home import Home
@@ -50,7 +52,7 @@ def preview_data(
 
     tokenizer = ChatTokenizer(locate_model(home.settings, home.workspace))
     library = passages_for(home, retrieval, config, tokenizer)
-    return preview(dataset, config, tokenizer, library, count)
+    return preview(dataset, config, tokenizer, library, count, profile_of(home.settings))
 
 
 def start_run(
@@ -94,6 +96,8 @@ def execute(home: Home, run_id: int, progress: Progress) -> dict[str, Any]:
     if run.finished_at is not None:
         return result_of(home, read_manifest(Shelf(home).get(run.name).ref.path))
     dataset = dataset_of(home, run)
+    # The prompts that are learned are those that this model is served with.
+    home = fitted(home)
     retrieval = open_retrieval(home) if run.config.documents else None
     _quieten()
     # Here, not above: torch and TRL take seconds to import.

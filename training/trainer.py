@@ -22,7 +22,7 @@ from assistant.engines.adapter_files import check_adapter, weights_hash
 from assistant.engines.source import ModelSource, locate_model
 from assistant.engines.transformers_loading import Loaded, load
 from assistant.manifest import CONFIG, Manifest
-from assistant.prompts import PROMPT_VERSION
+from assistant.prompts import profile_of
 from assistant.shelf import Shelf
 from core.database import now
 from core.errors import EngineError, InhouseError, WorkspaceError
@@ -103,7 +103,7 @@ def planned(
     for warning in restricted_warnings(dataset, retrieval):
         progress.log(warning)
     library = passages_for(home, retrieval, run.config, tokenizer)
-    made = prepare(dataset, run.config, library, tokenizer, progress)
+    made = prepare(dataset, run.config, library, tokenizer, progress, profile_of(home.settings))
     write_atomically(stored, plan_to_json(made).encode())
     return made
 
@@ -316,7 +316,7 @@ def _install(
         data_sha256=run.dataset_sha256,
         config=run.config.model_dump(mode="json"),
         metrics=metrics,
-        prompt_version=PROMPT_VERSION,
+        prompt_version=profile_of(home.settings).version,
         notes=f"Run {run.id} on {run.dataset_name}.",
     )
     write_atomically(built / "manifest.json", manifest.to_json().encode())

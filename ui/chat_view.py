@@ -64,10 +64,12 @@ def modes_of(choice: str) -> list[AnswerMode]:
     return list(AnswerMode) if choice == COMPARE else [AnswerMode(choice)]
 
 
-def cards(passages: Sequence[Passage], cited: Sequence[int]) -> list[Card]:
+def cards(
+    passages: Sequence[Passage], cited: Sequence[int], answer_id: int | None = None
+) -> list[Card]:
     """Number passages as the prompt did."""
     return [
-        Card(n, p.title, place(p), snippet(p.text), source_path(p), n in cited)
+        Card(n, p.title, place(p), snippet(p.text), source_path(p, answer_id), n in cited)
         for n, p in enumerate(passages, start=1)
     ]
 
@@ -77,9 +79,10 @@ def place(passage: Passage) -> str:
     return passage.location.removeprefix(passage.title).removeprefix(" > ")
 
 
-def source_path(passage: Passage) -> str:
-    """Where a passage can be read in its document."""
-    return f"/source/{passage.chunk_id}?document={passage.document_id}#passage"
+def source_path(passage: Passage, answer_id: int | None = None) -> str:
+    """Where a passage can be read in its document; of an answer, with its sentences marked."""
+    answer = "" if answer_id is None else f"&answer={answer_id}"
+    return f"/source/{passage.chunk_id}?document={passage.document_id}{answer}#passage"
 
 
 def snippet(text: str) -> str:
@@ -116,7 +119,7 @@ def view_of_part(part: Part) -> AnswerView:
 
 def view_of_answer(answer: Answer, answer_id: int | None, rating: int = 0) -> AnswerView:
     """Translate a stored answer."""
-    numbered = cards(answer.passages, answer.cited)
+    numbered = cards(answer.passages, answer.cited, answer_id)
     return AnswerView(
         stage=Stage.DONE.value,
         mode_label=answer.mode.label,

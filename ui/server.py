@@ -61,7 +61,7 @@ def create_app(services: Services) -> FastAPI:
     settings = services.home.settings
     app.mount("/look", StaticFiles(directory=FOLDER / "static"), name="look")
     app.include_router(sign_in_router(services.accounts, settings))
-    app.include_router(source_router(services.retrieval))
+    app.include_router(source_router(services.retrieval, services.conversations))
     app.include_router(report_router(services))
     app.include_router(api_router(services))
     _add_error_pages(app)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from assistant.answering import Assistant
 from assistant.conversations import Conversations
 from assistant.feedback import Feedback
+from assistant.profiles import fitted
 from assistant.service import open_assistant
 from assistant.shelf import Shelf
 from core.accounts import Accounts
@@ -74,6 +75,7 @@ def open_services(
         retrieval: another than the settings' own.
         assistant: another than the settings' own.
     """
+    home = fitted(home)
     accounts = Accounts(home.database, home.settings)
     retrieval = retrieval or open_retrieval(home)
     assistant = assistant or open_assistant(home, retrieval)

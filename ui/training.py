@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.engines.source import locate_model
+from assistant.prompts import profile_of
 from core.errors import Conflict, InvalidInput, NotFound
 from core.jobs import Job
 from core.permissions import Account
@@ -89,7 +90,7 @@ class TrainingPage:
 
         tokenizer = ChatTokenizer(locate_model(self._home.settings, self._home.workspace))
         library = passages_for(self._home, self._services.retrieval, config, tokenizer)
-        return preview(dataset, config, tokenizer, library, count=3)
+        return preview(dataset, config, tokenizer, library, 3, profile_of(self._home.settings))
 
     def _kept(self, path: Path) -> Path:
         """Keep an uploaded data file where a later start finds it."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from core.settings import Settings
 from core.workspace import Workspace
 
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+_LONGEST_HEADER = 100_000_000
+"""Bytes of a safetensors header, as the format limits it."""
 _SAMPLE = 65536
 """Bytes read of a weight file, thrice: hashing 14 GB at every start would take a minute."""
 
@@ -90,6 +93,48 @@ def fingerprint(files: Iterable[Path]) -> str:
                 handle.seek(start)
                 digest.update(handle.read(_SAMPLE))
     return digest.hexdigest()
+
+
+def local_folder(settings: Settings) -> Path | None:
+    """Where the files of a named model lie on this machine, None if they are not here (yet)."""
+    folder = Path(settings.model).expanduser()
+    if folder.is_dir():
+        return folder
+    prepare_environment(settings)
+    try:
+        return _hub_folder(settings.model_copy(update={"allow_downloads": False}))
+    except EngineError:
+        return None
+
+
+def count_parameters(folder: Path) -> int | None:
+    """Count the numbers in a folder's safetensors files from their headers; loads nothing.
+
+    None where they are packed, damaged or not there.
+    """
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        try:
+            with file.open("rb") as handle:
+                length = int.from_bytes(handle.read(8), "little")
+                header = json.loads(handle.read(min(length, _LONGEST_HEADER)))
+            tensors = [one for name, one in header.items() if name != "__metadata__"]
+            if any(one["dtype"] in ("U8", "I8") for one in tensors):
+                return None
+            total += sum(math.prod(one["shape"]) for one in tensors)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+    return total or None
+
+
+def context_of(folder: Path) -> int | None:
+    """Longest prompt plus answer as config.json says it, in tokens; None where it does not."""
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        found = config.get("text_config", config).get("max_position_embeddings")
+        return int(found) if found else None
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def _hub_folder(settings: Settings) -> Path:

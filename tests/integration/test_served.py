@@ -14,9 +14,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from assistant.answering import Assistant
+from assistant.modes import Answer, AnswerMode
 from assistant.shelf import Shelf
+from core.errors import NotFound
 from core.home import open_home
 from core.permissions import OPERATOR, Role, require_admin
+from retrieval.passages import Passage
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder, ScriptedModel
 from ui.environment import prepare_environment
@@ -69,6 +72,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def ingest(folder: Path, services: Any) -> dict[str, int]:
     for name, text, groups in [
         ("leave.md", "# Leave\n\nSick leave is ten days a year.\n", []),
+        ("tags.txt", "Ask first. Wear <b>tags</b> & badges. Go home then.", []),
         ("merger.md", "# Merger\n\nThe merger with Zebra is secret.\n", ["legal"]),
     ]:
         (folder / name).write_text(text)
@@ -276,7 +280,7 @@ def test_documents_of_other_groups_are_not_there(served: Served) -> None:
     secret = served.documents["merger.md"]
     with served.client("anna") as client:
         listed = client.get("/api/documents").json()
-        assert [one["document"] for one in listed["documents"]] == ["leave.md"]
+        assert [one["document"] for one in listed["documents"]] == ["leave.md", "tags.txt"]
         for path in (f"/document/{secret}", f"/original/{secret}", f"/source/1?document={secret}"):
             response = client.get(path)
             assert response.status_code == 404, path
@@ -285,6 +289,32 @@ def test_documents_of_other_groups_are_not_there(served: Served) -> None:
         assert "Zebra is secret" not in answer.text
     with served.client("lena") as client:
         assert "Zebra" in client.get(f"/document/{secret}").text
+
+
+def test_the_source_page_marks_the_sentences_of_an_answer_of_ones_own(served: Served) -> None:
+    services = served.services
+    document, reader = served.documents["tags.txt"], OPERATOR
+    (chunk,) = services.retrieval.library.chunks(document, reader)
+    used = Passage(chunk.id, document, "tags.txt", "Tags", "", "Wear <b>tags</b> & badges.", 0.9)
+    anna, boss = (services.accounts.by_token(served.tokens[name]) for name in ("anna", "boss"))
+    thread = services.conversations.create(anna)
+    answer = Answer("Tags [1].", AnswerMode.RAG, (used,), (1,), None)
+    number = services.conversations.add_answer(thread.id, "What to wear?", answer)
+    with pytest.raises(NotFound, match=f"no answer {number} of yours"):
+        services.conversations.answer(number, boss)
+    marked = "<mark>Wear &lt;b&gt;tags&lt;/b&gt; &amp; badges.</mark>"
+    path = f"/source/{chunk.id}?document={document}&answer="
+    with served.client("anna") as client:
+        page = client.get(f"{path}{number}").text
+        assert (
+            f'<mark id="passage" tabindex="-1" class="around">Ask first. {marked} Go home' in page
+        )
+        assert "<b>tags" not in page
+        assert "<mark>" not in client.get(f"{path}999999").text
+    with served.client("boss") as client:
+        others = client.get(f"{path}{number}")
+        assert others.status_code == 200
+        assert "<mark>" not in others.text
 
 
 def test_the_source_page_marks_the_passage_and_the_original_is_a_download(served: Served) -> None:

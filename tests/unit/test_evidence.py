@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,6 +206,25 @@ def test_highlights_find_the_sentences_in_the_whole_chunk() -> None:
         "You can request up to 240 hours, e.g. for surgery.",
         "Form A is for your supervisor.",
     ]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("tokens", range(8, 60, 4))
+def test_every_choice_is_found_again_in_its_chunk(tokens: int, limit: int) -> None:
+    whole = {one.chunk_id: one.text for one in FOUND}
+    for evidence in finder().select("q", FOUND, limit=limit, tokens=tokens):
+        text = whole[evidence.passage.chunk_id]
+        everything = len(evidence.spans) == len(split_sentences(text))
+        expected = [] if everything else list(evidence.spans)
+        assert highlights(text, evidence.passage.text) == expected
+
+
+def test_a_sentence_that_opens_another_is_not_marked_for_it() -> None:
+    text = "* Form A\n* Form A is for you\n* Bring it"
+    (span,) = highlights(text, "Form A is for you")
+    assert text[slice(*span)].endswith("Form A is for you")
+    assert highlights(text, text) == []
+    assert highlights(text, "Words of an older version.") == []
 
 
 def test_without_a_model_shared_words_decide() -> None:

@@ -13,7 +13,7 @@ from core.job_store import Job, JobState
 from retrieval.library import Chunk
 from retrieval.passages import Passage
 from training.config import TrainingConfig, preset
-from ui.chat_view import COMPARE, modes_of, snippet, turn_html, view_of_answer, view_of_part
+from ui.chat_view import COMPARE, cards, modes_of, snippet, turn_html, view_of_answer, view_of_part
 from ui.documents import forget_uploads
 from ui.gate import content_policy, is_open, same_origin, token_of
 from ui.parts import groups_of
@@ -40,7 +40,7 @@ def test_cited_sources_come_first_with_their_own_numbers() -> None:
     view = view_of_answer(answer(), 5)
     assert [card.number for card in view.cited] == [2]
     assert [card.number for card in view.uncited] == [1]
-    assert view.cited[0].href == "/source/2?document=9#passage"
+    assert view.cited[0].href == "/source/2?document=9&answer=5#passage"
     assert view.cited[0].location == "Sick"
 
 
@@ -76,6 +76,23 @@ def test_overlapping_chunks_are_read_once_and_the_marked_one_is_whole() -> None:
     assert [part.text for part in parts] == ["one two ", "three four five", " six"]
     assert [part.marked for part in parts] == [False, True, False]
     assert [part.location for part in parts] == ["A", "", "B"]
+
+
+def test_the_sentence_that_was_used_is_marked_within_its_passage() -> None:
+    chunks = [Chunk(2, 0, "A", "\nAsk first. You get 9 days.\nCall HR.\n")]
+    (part,) = paragraphs(chunks, 2, "You get 9 days.")
+    assert part.is_precise
+    assert part.runs == (("Ask first. ", False), ("You get 9 days.", True), ("\nCall HR.", False))
+    (whole,) = paragraphs(chunks, 2, chunks[0].text)
+    (unknown,) = paragraphs(chunks, 2)
+    assert whole.runs == unknown.runs == ((chunks[0].text.strip("\n"), False),)
+    assert not whole.is_precise
+
+
+def test_a_card_of_an_answer_knows_which_answer_it_stands_below() -> None:
+    passage = Passage(3, 1, "a.md", "A", "", "Text.", 0.5)
+    assert cards([passage], [1], 7)[0].href == "/source/3?document=1&answer=7#passage"
+    assert cards([passage], [1])[0].href == "/source/3?document=1#passage"
 
 
 def test_overlap_is_the_longest() -> None:
