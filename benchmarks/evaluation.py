@@ -31,6 +31,7 @@ from core.database import now
 from core.home import Home, open_home
 from core.permissions import OPERATOR
 from core.progress import Silent
+from eval.allocation import keep_freed_memory
 from eval.arms import MODES, Plan, parse_modes
 from eval.question_sets import QuestionSets
 from eval.questions import HeldOutQuestion, merge, spread
@@ -70,6 +71,8 @@ def main() -> None:
     parser.add_argument("--modes", default=",".join(MODES))
     parser.add_argument("--dtype", choices=["auto", "bf16", "fp16", "fp32"])
     given = parser.parse_args()
+    # As the command and the job of an evaluation do; it serves both sides.
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as temporary:
         home = open_home(workspace=given.workspace or Path(temporary), dtype=given.dtype)
         with closing(home.database):

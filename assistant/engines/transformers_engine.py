@@ -20,7 +20,7 @@ from assistant.modes import Message
 from core.errors import EngineError
 from core.settings import Settings
 
-_BATCH_BYTES = 1 << 30
+_BATCH_BYTES = 2 << 30
 """Keys and values of one batch, on the CPU. On a GPU: half of what is free."""
 _BATCH_ROWS = 64
 
