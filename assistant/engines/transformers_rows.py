@@ -10,7 +10,9 @@ from assistant.engines.incremental import common_prefix
 from assistant.engines.transformers_packed import PackedCache, Reading, Span, Writing
 
 _PASS_TOKENS = 512
-"""Tokens read in one pass: between passes others get their turn and a stop is heard."""
+"""Tokens read in one pass: between passes others get their turn and a stop is heard. Fewer would
+stream the weights from memory too often; of more, layers' results leave the processor's caches."""
+_GPU_PASS_TOKENS = 4096
 _SHARED_TOKENS = 16
 """A shared opening shorter than this is not worth reading on its own."""
 
@@ -42,6 +44,7 @@ class PackedRows:
         """`room`: tokens that each text may grow by."""
         self._forward, self._room = forward, room
         self._device, self._dtype = model.device, model.dtype
+        self._pass_tokens = _PASS_TOKENS if self._device.type == "cpu" else _GPU_PASS_TOKENS
         self._lengths: list[int] = []
 
     def read(self, prompts: Sequence[Sequence[int]]) -> Iterator[torch.Tensor | None]:
@@ -49,7 +52,7 @@ class PackedRows:
         self._lengths = [len(prompt) for prompt in prompts]
         self._cache = PackedCache(len(prompts), max(self._lengths) + self._room)
         found: list[torch.Tensor] = []
-        passes = list(_passes(prompts))
+        passes = list(_passes(prompts, self._pass_tokens))
         for number, spans in enumerate(passes, 1):
             tokens = [t for span in spans for t in prompts[span.row][span.start : span.end]]
             positions = [n for span in spans for n in range(span.start, span.end)]
@@ -149,10 +152,10 @@ class PaddedRows:
         )[:, -1]
 
 
-def _passes(prompts: Sequence[Sequence[int]]) -> Iterator[list[Span]]:
+def _passes(prompts: Sequence[Sequence[int]], tokens: int) -> Iterator[list[Span]]:
     """Cut prompts into passes; tokens that an earlier prompt opens with too are not read again."""
     spans: list[Span] = []
-    room = _PASS_TOKENS
+    room = tokens
     for row, prompt in enumerate(prompts):
         parent, start = _opening(prompts[:row], prompt)
         while start < len(prompt):
@@ -161,7 +164,7 @@ def _passes(prompts: Sequence[Sequence[int]]) -> Iterator[list[Span]]:
             room, parent, start = room - (end - start), None, end
             if not room:
                 yield spans
-                spans, room = [], _PASS_TOKENS
+                spans, room = [], tokens
     if spans:
         yield spans
 

@@ -114,9 +114,9 @@ def test_texts_that_end_early_leave_the_others_alone(engine: TransformersModel) 
 def test_a_shared_opening_is_read_once() -> None:
     opening = list(range(700))
     rows = [[*opening, 1000, 1001], [*opening, 1002], [5, 6], [*opening, 1000, 1003]]
-    spans = [span for spans in _passes(rows) for span in spans]
+    spans = [span for spans in _passes(rows, 512) for span in spans]
     assert sum(span.end - span.start for span in spans) == 702 + 1 + 2 + 1
-    assert all(sum(s.end - s.start for s in spans) <= 512 for spans in _passes(rows))
+    assert all(sum(s.end - s.start for s in spans) <= 512 for spans in _passes(rows, 512))
     parents = {span.row: span.opening_of for span in spans if span.opening_of is not None}
     assert parents == {1: 0, 3: 0}
 
