@@ -44,7 +44,7 @@ class PackedRows:
         """`room`: tokens that each text may grow by."""
         self._forward, self._room = forward, room
         self._device, self._dtype = model.device, model.dtype
-        self._pass_tokens = _PASS_TOKENS if self._device.type == "cpu" else _GPU_PASS_TOKENS
+        self._pass_tokens = _pass_tokens(self._device)
         self._lengths: list[int] = []
 
     def read(self, prompts: Sequence[Sequence[int]]) -> Iterator[torch.Tensor | None]:
@@ -123,7 +123,7 @@ class PaddedRows:
             ids[number, width - len(rest) :] = torch.tensor(rest, device=self._device)
             mask[number, shared + width - len(rest) :] = 1
         self._mask = mask
-        step = max(16, _PASS_TOKENS // len(prompts))
+        step = max(16, _pass_tokens(self._device) // len(prompts))
         for start in range(0, width, step):
             end = min(width, start + step)
             logits = self._pass(ids[:, start:end], mask[:, : shared + end])
@@ -150,6 +150,10 @@ class PaddedRows:
             past_key_values=self._cache,
             logits_to_keep=1,
         )[:, -1]
+
+
+def _pass_tokens(device: torch.device) -> int:
+    return _PASS_TOKENS if device.type == "cpu" else _GPU_PASS_TOKENS
 
 
 def _passes(prompts: Sequence[Sequence[int]], tokens: int) -> Iterator[list[Span]]:
