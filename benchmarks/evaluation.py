@@ -1,6 +1,6 @@
 """A whole evaluation against the loop most people write: `transformers.generate`, one by one.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.evaluation [--questions 24] [--dtype fp32]
+    OMP_NUM_THREADS=1 python -m benchmarks.evaluation [--questions 24] [--peer-questions 24]
 
 Both answer the sample company's held-out questions in the four modes, greedily, from the same
 prompts and weights, in the same run. The product's side is what `python -m eval run` does: search,
@@ -31,6 +31,7 @@ from core.database import now
 from core.home import Home, open_home
 from core.permissions import OPERATOR
 from core.progress import Silent
+from eval.allocation import keep_freed_memory
 from eval.arms import MODES, Plan, parse_modes
 from eval.question_sets import QuestionSets
 from eval.questions import HeldOutQuestion, merge, spread
@@ -66,19 +67,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--workspace", type=Path, help="kept and used again (default: temporary)")
     parser.add_argument("--questions", type=int, default=24)
+    parser.add_argument("--peer-questions", type=int, help="as many for the loop (default: all)")
     parser.add_argument("--consecutive", action="store_true", help="not evenly spaced")
     parser.add_argument("--modes", default=",".join(MODES))
     parser.add_argument("--dtype", choices=["auto", "bf16", "fp16", "fp32"])
     given = parser.parse_args()
+    # As the command and the job of an evaluation do; it serves both sides.
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as temporary:
         home = open_home(workspace=given.workspace or Path(temporary), dtype=given.dtype)
         with closing(home.database):
             modes = parse_modes(given.modes.split(","))
-            compare(home, modes, given.questions, consecutive=given.consecutive)
+            questions = (given.questions, given.peer_questions or given.questions)
+            compare(home, modes, questions, consecutive=given.consecutive)
 
 
-def compare(home: Home, modes: Sequence[AnswerMode], count: int, *, consecutive: bool) -> None:
-    """Let both sides answer, mode by mode, and print ratios."""
+def compare(
+    home: Home, modes: Sequence[AnswerMode], counts: tuple[int, int], *, consecutive: bool
+) -> None:
+    """Let both sides answer, mode by mode, and print ratios.
+
+    The loop's time for a question does not depend on their number, a batch's does: so the peer
+    may answer fewer, evenly spaced.
+    """
+    count, peer_count = counts
     retrieval = open_retrieval(home)
     load_sample(home, retrieval, Shelf(home), QuestionSets(home), Silent())
     product = Product(home, retrieval, modes, held_out(home, count, consecutive=consecutive))
@@ -87,7 +99,9 @@ def compare(home: Home, modes: Sequence[AnswerMode], count: int, *, consecutive:
     both: list[tuple[Side, Side]] = []
     for arm in product.arms:
         prompts = product.prompts(arm)
-        ours, naive = product.answer(arm), peer.answer(arm, prompts)
+        ours = product.answer(arm)
+        few = [question.question for question in spread(product.questions, peer_count)]
+        naive = peer.answer(arm, {question: prompts[question] for question in few})
         both.append((ours, naive))
         report(arm.arm.mode.value, [(ours, naive)])
     report("all", both)
@@ -205,14 +219,17 @@ class Peer:
 
 def report(name: str, both: Sequence[tuple[Side, Side]]) -> None:
     """Print questions a second of processor time, their ratio, and how many answers are equal."""
-    count = sum(len(ours.texts) for ours, _ in both)
-    ours_s, naive_s = (sum(pair[n].cpu_s for pair in both) for n in (0, 1))
-    ours_wall, naive_wall = (sum(pair[n].wall_s for pair in both) for n in (0, 1))
+    sides = [[pair[side] for pair in both] for side in (0, 1)]
+    ours_n, naive_n = (sum(len(one.texts) for one in side) for side in sides)
+    ours_s, naive_s = (sum(one.cpu_s for one in side) for side in sides)
+    ours_wall, naive_wall = (sum(one.wall_s for one in side) for side in sides)
+    ours_s, ours_wall = ours_s / ours_n, ours_wall / ours_n
+    naive_s, naive_wall = naive_s / naive_n, naive_wall / naive_n
     same = sum(ours.texts[q] == text for ours, naive in both for q, text in naive.texts.items())
     print(
-        f"{name:10} evaluation {count / ours_s:6.2f} questions/s, one by one "
-        f"{count / naive_s:6.2f} = {naive_s / ours_s:4.1f}x (clock: {naive_wall / ours_wall:4.1f}x,"
-        f" {ours_wall:.0f} s against {naive_wall:.0f} s); identical {same} of {count}",
+        f"{name:10} evaluation {1 / ours_s:6.2f} questions/s, one by one {1 / naive_s:6.2f} "
+        f"= {naive_s / ours_s:4.1f}x (clock: {naive_wall / ours_wall:4.1f}x); "
+        f"identical {same} of {naive_n}",
         flush=True,
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoModelForCausalLM
 
 from assistant.engines.base import Sampling, never
 from assistant.engines.source import locate_model
@@ -43,12 +44,13 @@ def main() -> None:
     home = open_home(workspace=arguments.workspace, dtype=arguments.dtype)
     model = TransformersModel(locate_model(home.settings, home.workspace), home.settings)
     sampling = Sampling(arguments.tokens)
+    peer = Peer(model)
     print(f"{model.name}, {torch.get_num_threads()} threads")
     for kind, prompts in (
         ("closed", closed_prompts(arguments.questions)),
         ("grounded", grounded_prompts(max(1, arguments.questions // 3))),
     ):
-        compare(model, kind, prompts, sampling)
+        compare(model, peer, kind, prompts, sampling)
     first_token(model, sampling)
 
 
@@ -80,11 +82,37 @@ def passage_text(subject: str, seed: int) -> str:
     return " ".join(parts)
 
 
+class Peer:
+    """`generate` for one question after another, on the same weights."""
+
+    def __init__(self, model: TransformersModel) -> None:
+        """Load them once more, as the library does."""
+        self._engine = model
+        self._model = AutoModelForCausalLM.from_pretrained(
+            str(model.source.folder), dtype=model._model.dtype
+        ).eval()
+
+    def answer(self, prompt: Prompt, sampling: Sampling) -> str:
+        """Answer one question."""
+        ids = torch.tensor([self._engine._encode(prompt)])
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=sampling.max_tokens,
+                do_sample=False,
+            )
+        text: str = self._engine._tokenizer.decode(
+            output[0, ids.shape[1] :], skip_special_tokens=True
+        )
+        return text
+
+
 def compare(
-    model: TransformersModel, kind: str, prompts: Sequence[Prompt], sampling: Sampling
+    model: TransformersModel, peer: Peer, kind: str, prompts: Sequence[Prompt], sampling: Sampling
 ) -> None:
     """Print questions a second of processor time: the naive loop, streams, a batch."""
-    naive, naive_s = timed(lambda: [naive_answer(model, p, sampling) for p in prompts])
+    naive, naive_s = timed(lambda: [peer.answer(p, sampling) for p in prompts])
     alone, alone_s = timed(
         lambda: ["".join(model.stream(p, adapter=None, sampling=sampling)) for p in prompts]
     )
@@ -93,14 +121,14 @@ def compare(
     written = sum(one.answer_tokens for one in batch)
     length = statistics.mean(one.prompt_tokens for one in batch)
     same = sum(one.text == text for one, text in zip(batch, alone, strict=True))
-    peer = sum(one == text for one, text in zip(naive, alone, strict=True))
+    stock = sum(one == text for one, text in zip(naive, alone, strict=True))
     print(
         f"{kind}: {count} questions, prompts of {length:.0f} tokens, answers of "
         f"{written / count:.0f}"
         f"\n  transformers.generate, one by one  {count / naive_s:6.2f} questions/s"
         f"\n  stream, one by one                 {count / alone_s:6.2f}  = {naive_s / alone_s:.1f}x"
         f"\n  generate_batch                     {count / batch_s:6.2f}  = {naive_s / batch_s:.1f}x"
-        f"\n  batch says what the stream says: {same} of {count}; generate does: {peer}"
+        f"\n  batch says what the stream says: {same} of {count}; generate does: {stock}"
     )
 
 
@@ -120,21 +148,6 @@ def first_token(model: TransformersModel, sampling: Sampling) -> None:
         f"stream: first token of {size} after {statistics.median(waits):.2f} s, "
         f"then {statistics.median(paces):.1f} tokens/s"
     )
-
-
-def naive_answer(model: TransformersModel, prompt: Prompt, sampling: Sampling) -> str:
-    """The peer: `generate` for one question."""
-    inner, tokenizer = model._model, model._tokenizer
-    ids = torch.tensor([model._encode(prompt)])
-    with torch.inference_mode():
-        output = inner.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=sampling.max_tokens,
-            do_sample=False,
-        )
-    text: str = tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)
-    return text
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:

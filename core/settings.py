@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     secure_cookies: bool = Field(False, description="Send cookies over HTTPS only.")
 
     model: str = Field("embedded", description="'embedded', a Hugging Face id or a local folder.")
-    dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field("auto", description="Weights' type.")
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="Weights' type; auto: fp32 on the CPU, bf16 on a GPU."
+    )
     quantization: Literal["none", "8bit", "4bit"] = Field("none", description="bitsandbytes.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
     embedder: str = Field(

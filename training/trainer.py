@@ -71,7 +71,7 @@ def train(
         settings = settings.model_copy(update={"quantization": "4bit"})
     recorder = Recorder(runs, run_id, config, plan, progress)
     try:
-        loaded = load(source, settings)
+        loaded = load(source, settings, training=True)
         trainer = _trainer(
             loaded, config, plan, folder, _start(home, source, run.options.from_adapter)
         )

@@ -38,7 +38,7 @@ class IncrementalText:
 
 
 def plan_batches(lengths: Sequence[int], extra: int, *, tokens: int, rows: int) -> list[list[int]]:
-    """Group positions of `lengths` by like length, longest first.
+    """Group positions of `lengths` by like length, longest first, evenly where that fits.
 
     Args:
         lengths: prompt lengths in tokens.
@@ -49,6 +49,15 @@ def plan_batches(lengths: Sequence[int], extra: int, *, tokens: int, rows: int) 
     Returns:
         Lists of positions; together each position once. A row longer than `tokens` is alone.
     """
+    full = _filled(lengths, extra, tokens, rows)
+    if not full:
+        return full
+    # A last batch of few rows would cost nearly as much a token as a full one.
+    even = _filled(lengths, extra, tokens, -(-len(lengths) // len(full)))
+    return even if len(even) == len(full) else full
+
+
+def _filled(lengths: Sequence[int], extra: int, tokens: int, rows: int) -> list[list[int]]:
     batches: list[list[int]] = []
     for position in sorted(range(len(lengths)), key=lambda n: (-lengths[n], n)):
         current = batches[-1] if batches else []

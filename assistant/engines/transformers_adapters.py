@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from assistant.engines.adapter_files import check_adapter
 from assistant.engines.base import AdapterRef
 from assistant.engines.source import ModelSource
+from assistant.engines.transformers_linear import lean_lora
 from assistant.manifest import WEIGHTS
 from core.errors import AdapterError
 
@@ -87,6 +88,7 @@ class Adapters:
             ) from error
         self._layers = [m for m in self._model.modules() if isinstance(m, BaseTunerLayer)]
         for layer in self._layers:
+            lean_lora(layer)
             for part in (layer.lora_A, layer.lora_B):
                 if key in part:
                     part[key].to(self._dtype).requires_grad_(False)

@@ -6,27 +6,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from assistant.engines.base import AdapterRef, Generation, Sampling, never
 from assistant.engines.fair_lock import FairLock
-from assistant.engines.incremental import IncrementalText, common_prefix, plan_batches
+from assistant.engines.incremental import IncrementalText, plan_batches
 from assistant.engines.source import ModelSource
 from assistant.engines.transformers_adapters import Adapters
-from assistant.engines.transformers_cache import new_cache
+from assistant.engines.transformers_linear import pack_linear
 from assistant.engines.transformers_loading import Loaded, load
+from assistant.engines.transformers_packed import pack
+from assistant.engines.transformers_rows import PackedRows, PaddedRows, Rows
 from assistant.modes import Message
 from core.errors import EngineError
 from core.settings import Settings
 
-_PREFILL_TOKENS = 512
-"""Prompt tokens read in one piece: between pieces others get their turn and a stop is heard."""
-_BATCH_PREFILL_TOKENS = 4096
-_BATCH_BYTES = 1 << 30
+_BATCH_BYTES = 2 << 30
 """Keys and values of one batch, on the CPU. On a GPU: half of what is free."""
 _BATCH_ROWS = 64
-_SHARED_TOKENS = 16
-"""A shared opening shorter than this is not worth reading on its own."""
 
 
 class TransformersModel:
@@ -47,6 +43,8 @@ class TransformersModel:
         loaded: Loaded = load(source, settings)
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._device, self._name = loaded.device, loaded.name
+        self._packed = pack(loaded.model)
+        pack_linear(loaded.model)
         self._adapters = Adapters(loaded.model, source, loaded.dtype)
         self._lock = FairLock()
         self._config = loaded.model.config.get_text_config()
@@ -85,23 +83,20 @@ class TransformersModel:
         ids = self._checked(messages, sampling)
         text = IncrementalText(self._decode)
         generator = self._generator(sampling)
-        cache = new_cache(self._model.config)
-        row, start = torch.tensor([ids], device=self._device), 0
+        rows = self._rows(adapter, sampling)
+        reading = rows.read([ids])
+        chosen: torch.Tensor | None = None
         for _ in range(sampling.max_tokens):
-            logits = None
-            while start < row.shape[1]:
-                if cancelled():
-                    yield from _nonempty(text.finish())
-                    return
-                piece = row[:, start : start + _PREFILL_TOKENS]
-                logits = self._forward(piece, cache, adapter)
-                start += piece.shape[1]
-            assert logits is not None  # noqa: S101 - a prompt has at least one token
-            token = int(_choose(logits, sampling, [generator])[0])
+            logits: torch.Tensor | None = None
+            while logits is None and not cancelled():
+                logits = next(reading) if chosen is None else rows.write(chosen)
+            if logits is None:
+                break
+            chosen = _choose(logits, sampling, [generator])
+            token = int(chosen[0])
             if token in self._ends:
                 break
             yield from _nonempty(text.push(token))
-            row, start = torch.tensor([[token]], device=self._device), 0
         yield from _nonempty(text.finish())
 
     def generate_batch(
@@ -137,81 +132,47 @@ class TransformersModel:
         return [results[position] for position in range(len(encoded))]
 
     def _run_batch(
-        self, rows: list[list[int]], adapter: AdapterRef | None, sampling: Sampling
+        self, prompts: list[list[int]], adapter: AdapterRef | None, sampling: Sampling
     ) -> list["_Row"]:
-        state = [_Row(self._generator(sampling)) for _ in rows]
+        state = [_Row(self._generator(sampling)) for _ in prompts]
         active = list(state)
-        cache, mask, logits = self._prefill_batch(rows, adapter)
-        for _ in range(sampling.max_tokens):
+        rows = self._rows(adapter, sampling)
+        *_, logits = rows.read(prompts)
+        for step in range(1, sampling.max_tokens + 1):
+            assert logits is not None  # noqa: S101 - the last that `read` yields
             tokens = _choose(logits, sampling, [row.generator for row in active])
-            scores = torch.log_softmax(logits.float(), dim=-1)
-            scores = scores.gather(-1, tokens[:, None])[:, 0]
+            scores = _scores(logits, tokens)
             for row, token, score in zip(active, tokens.tolist(), scores.tolist(), strict=True):
                 row.push(token, score, self._ends)
             going = [n for n, row in enumerate(active) if not row.ended]
-            if not going or max(len(row.tokens) for row in active) >= sampling.max_tokens:
+            if not going or step == sampling.max_tokens:
                 break
             if len(going) < len(active):
-                kept = torch.tensor(going, device=self._device)
-                cache.batch_select_indices(kept)
-                mask, tokens = mask[kept], tokens[kept]
-                active = [active[n] for n in going]
-            mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
-            logits = self._forward(tokens[:, None], cache, adapter, mask)
+                order = rows.keep(going)
+                tokens = tokens[torch.tensor(order, device=self._device)]
+                active = [active[n] for n in order]
+            logits = rows.write(tokens)
         return state
 
-    def _prefill_batch(
-        self, rows: list[list[int]], adapter: AdapterRef | None
-    ) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
-        """Read the prompts; return keys and values, mask (rows, width), logits (rows, words)."""
-        cache = new_cache(self._model.config)
-        shared = common_prefix(rows) if len(rows) > 1 else 0
-        if shared >= _SHARED_TOKENS:
-            opening = torch.tensor([rows[0][:shared]], device=self._device)
-            self._forward(opening, cache, adapter)
-            cache.batch_repeat_interleave(len(rows))
-        else:
-            shared = 0
-        width = max(len(row) for row in rows) - shared
-        filler = min(self._ends)
-        ids = torch.full((len(rows), width), filler, device=self._device)
-        mask = torch.zeros((len(rows), shared + width), dtype=torch.long, device=self._device)
-        mask[:, :shared] = 1
-        for number, row in enumerate(rows):
-            rest = row[shared:]
-            ids[number, width - len(rest) :] = torch.tensor(rest, device=self._device)
-            mask[number, shared + width - len(rest) :] = 1
-        step = max(16, _BATCH_PREFILL_TOKENS // len(rows))
-        for start in range(0, width, step):
-            end = min(width, start + step)
-            logits = self._forward(ids[:, start:end], cache, adapter, mask[:, : shared + end])
-        return cache, mask, logits
+    def _rows(self, adapter: AdapterRef | None, sampling: Sampling) -> Rows:
+        def forward(ids: torch.Tensor, **extra: Any) -> torch.Tensor:
+            return self._forward(adapter, ids, extra)
+
+        if self._packed:
+            return PackedRows(forward, self._model, sampling.max_tokens)
+        return PaddedRows(forward, self._model, min(self._ends))
 
     def _forward(
-        self,
-        ids: torch.Tensor,
-        cache: DynamicCache,
-        adapter: AdapterRef | None,
-        mask: torch.Tensor | None = None,
+        self, adapter: AdapterRef | None, ids: torch.Tensor, extra: dict[str, Any]
     ) -> torch.Tensor:
-        """One pass under the lock; return the last position's logits (rows, vocabulary)."""
-        extra: dict[str, Any] = {}
-        if mask is not None and not bool(mask.all()):
-            positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-            extra = {"attention_mask": mask, "position_ids": positions}
+        """One pass under the lock; return logits (rows, tokens, words)."""
         try:
             with self._lock:
                 self._adapters.activate(adapter)
                 with torch.inference_mode():
-                    output = self._model(
-                        input_ids=ids,
-                        past_key_values=cache,
-                        use_cache=True,
-                        logits_to_keep=1,
-                        **extra,
-                    )
-                    last: torch.Tensor = output.logits[:, -1]
-                    return last
+                    output = self._model(input_ids=ids, use_cache=True, **extra)
+                    logits: torch.Tensor = output.logits
+                    return logits
         except RuntimeError as error:
             # torch reports exhausted memory, a lost GPU and broken kernels alike as RuntimeError.
             size = " x ".join(map(str, ids.shape))
@@ -299,6 +260,12 @@ def _choose(
         for share, generator in zip(shares, generators, strict=True)
     ]
     return torch.cat(drawn)
+
+
+def _scores(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Log-probability of each row's token, (rows,)."""
+    logits = logits.float()
+    return logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(dim=-1)
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

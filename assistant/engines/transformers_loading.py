@@ -29,14 +29,18 @@ class Loaded:
     """Identity of model, weights, dtype and quantisation."""
 
 
-def load(source: ModelSource, settings: Settings) -> Loaded:
+def load(source: ModelSource, settings: Settings, *, training: bool = False) -> Loaded:
     """Load `source` as the settings say.
+
+    The dtype `auto`: on a GPU bfloat16 where the card has it. On the CPU float32, in which answers
+    are the same on every machine, in a batch or alone; bfloat16 for training where it is faster,
+    and for weights that float32 would not fit into memory.
 
     Raises:
         EngineError: the files, the device or bitsandbytes do not serve; with the remedy.
     """
     device = _device(settings)
-    dtype = _dtype(settings, device, source)
+    dtype = _dtype(settings, device, source, training=training)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     try:
@@ -89,16 +93,19 @@ def _device(settings: Settings) -> torch.device:
     return torch.device("cuda:0" if wants_cuda else "cpu")
 
 
-def _dtype(settings: Settings, device: torch.device, source: ModelSource) -> torch.dtype:
+def _dtype(
+    settings: Settings, device: torch.device, source: ModelSource, *, training: bool
+) -> torch.dtype:
     if settings.dtype != "auto":
         return _DTYPES[settings.dtype]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return torch.float32
     stored = sum(file.stat().st_size for file in source.folder.glob("*.safetensors"))
-    if stored * 2 > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8:
-        return torch.bfloat16 if native else torch.float32
-    return torch.bfloat16 if native and _bf16_speed() > 1.3 else torch.float32
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    large = stored * 2 > memory // 2
+    return torch.bfloat16 if large or (training and _bf16_speed() > 1.3) else torch.float32
 
 
 def _bf16_speed() -> float:

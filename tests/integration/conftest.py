@@ -12,7 +12,7 @@ from assistant.service import open_model
 from core.home import Home, open_home
 from tests.integration.postgres import PostgresServer
 
-CONVERTER = ("embedded", "transformers_loading")
+CONVERTER = ("embedded", "transformers_convert")
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +58,7 @@ def model_home(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterat
     workspace = tmp_path_factory.mktemp("model") / "workspace"
     workspace.mkdir()
     (workspace / "models").symlink_to(models)
-    # In bfloat16, which `auto` takes on some machines, a batch rounds otherwise than one alone.
-    opened = open_home(workspace=workspace, dtype="fp32")
+    opened = open_home(workspace=workspace)
     yield opened
     opened.database.close()
 

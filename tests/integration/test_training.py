@@ -346,7 +346,7 @@ def test_the_model_as_it_is_trained_sees_no_answer_ahead(here: Home, tmp_path: P
     """An attention that takes a mask of truths for numbers would see everything, and learn that."""
     example = Tokens((5, 6, 7, 8, 9, 4), 3)
     plan = Plan((((example,),),), 1.0, (), (), 0)
-    loaded = load(locate_model(here.settings, here.workspace), here.settings)
+    loaded = load(locate_model(here.settings, here.workspace), here.settings, training=True)
     trainer = _trainer(loaded, small(), plan, tmp_path, None)
     with torch.no_grad():
         merged = trainer.tree_loss(trainer.model, tensors((example,)))
