@@ -45,9 +45,10 @@ class Settings(BaseSettings):
     passages: int = Field(4, ge=1, le=50, description="Passages put before the model.")
     evidence_tokens: int = Field(700, ge=50, description="Most tokens of passages in a prompt.")
     evidence_finder: Literal["builtin", "words", "off"] = Field(
-        "off", description="Chooses sentences of found chunks; off: whole chunks go to the model."
+        "builtin",
+        description="Chooses sentences of found chunks; off: whole chunks go to the model.",
     )
-    finder_tokens: int = Field(300, ge=50, description="Most tokens that the finder hands on.")
+    finder_tokens: int = Field(340, ge=50, description="Most tokens that the finder hands on.")
     rag_reader: Literal["off", "builtin"] = Field(
         "off",
         description="Mode rag: the plain model, or the embedded one with its built-in reader.",

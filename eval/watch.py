@@ -35,7 +35,8 @@ from eval.watch_alarms import Alarms
 CHANGING = ("ingest", "train", "evaluate")
 """Kinds of jobs that a look waits for."""
 SETTINGS = ("passages", "evidence_tokens", "evidence_finder", "refusal_threshold", "answer_tokens",
-            "finder_tokens", "dtype", "quantization", "embedder")  # fmt: skip
+            "finder_tokens", "rag_reader", "prompt_profile", "dtype", "quantization",
+            "embedder")  # fmt: skip
 """Settings that change answers."""
 OFF, STILL, WAITS, DUE = "off", "unchanged", "waits", "due"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.permissions import Reader
-from retrieval.passages import Array, Passage, Retriever
+from retrieval.passages import Array, Passage, Retriever, check_limit
 from retrieval.sentences import Span, plain, split_sentences
 
 CANDIDATES = 12
@@ -237,6 +237,7 @@ class EvidenceRetriever:
         A passage keeps its chunk's id and place; its text is the chosen sentences, its score
         the chance (0 to 1) that they answer the query.
         """
+        check_limit(limit)
         found = self._inner.search(query, limit=max(CANDIDATES, limit), reader=reader)
         tokens = self._tokens * max(limit, self._passages) // self._passages
         chosen = self._finder.select(query, found, limit=limit, tokens=tokens)

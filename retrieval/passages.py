@@ -7,9 +7,12 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InvalidInput
 from core.permissions import Reader
 
 Array: TypeAlias = NDArray[np.float32]
+
+LARGEST_LIMIT = 1000
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,9 @@ class Retriever(Protocol):
 
     def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
         """Return at most `limit` passages, best first, all readable by `reader`."""
+
+
+def check_limit(limit: int) -> None:
+    """Raise `InvalidInput` unless so many passages can be asked for."""
+    if not 1 <= limit <= LARGEST_LIMIT:
+        raise InvalidInput(f"The limit {limit} must be 1 to {LARGEST_LIMIT}.")

@@ -7,17 +7,15 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from core.database import Database
-from core.errors import InvalidInput
 from core.permissions import Reader
 from retrieval.index import IndexStore, Snapshot
 from retrieval.lexical import Mask, words_of
 from retrieval.library import content_token, readable_by
-from retrieval.passages import Array, Embedder, Passage
+from retrieval.passages import Array, Embedder, Passage, check_limit
 from retrieval.tables import ChunkRow, DocumentRow
 
 RRF_K = 60
 DEPTH = 50
-LARGEST_LIMIT = 1000
 NEAR_DUPLICATE = 0.95
 LONGEST_EMBEDDED_QUERY = 4000
 
@@ -82,8 +80,7 @@ class HybridRetriever:
         Raises:
             InvalidInput: `limit` is not 1 to 1000.
         """
-        if not 1 <= limit <= LARGEST_LIMIT:
-            raise InvalidInput(f"The limit {limit} must be 1 to {LARGEST_LIMIT}.")
+        check_limit(limit)
         if not query.strip():
             return []
         snapshot = self._store.current()

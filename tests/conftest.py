@@ -20,7 +20,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    """An empty installation on SQLite."""
-    opened = open_home(workspace=tmp_path / "workspace")
+    """An empty installation on SQLite; whole chunks are passages, so no model is needed."""
+    opened = open_home(workspace=tmp_path / "workspace", evidence_finder="off")
     yield opened
     opened.database.close()

@@ -87,17 +87,6 @@ def source_router(retrieval: Retrieval, conversations: Conversations) -> APIRout
     router = APIRouter()
     library = retrieval.library
 
-    def evidence(account: Account, answer_id: int | None, chunk_id: int) -> str:
-        """What one of the account's answers was given of a chunk; '' where that is not known."""
-        if answer_id is None:
-            return ""
-        try:
-            passages = conversations.answer(answer_id, account).passages
-        except NotFound:
-            # The source may be open to this account although the answer is not.
-            return ""
-        return next((one.text for one in passages if one.chunk_id == chunk_id), "")
-
     def shown(
         account: Account, document_id: int, chunk_id: int | None, answer_id: int | None = None
     ) -> Response:
@@ -105,7 +94,7 @@ def source_router(retrieval: Retrieval, conversations: Conversations) -> APIRout
         document = library.get(document_id, reader)
         chunks = library.chunks(document_id, reader)
         gone = chunk_id is not None and chunk_id not in {chunk.id for chunk in chunks}
-        said = "" if chunk_id is None else evidence(account, answer_id, chunk_id)
+        said = _given(conversations, account, answer_id, chunk_id)
         html = page(
             "source.html", header=header(account, "/documents"), document=document,
             parts=paragraphs(chunks, chunk_id, said), gone=gone,
@@ -134,3 +123,17 @@ def source_router(retrieval: Retrieval, conversations: Conversations) -> APIRout
         )
 
     return router
+
+
+def _given(
+    conversations: Conversations, account: Account, answer_id: int | None, chunk_id: int | None
+) -> str:
+    """What one of the account's answers was given of a chunk; '' where that is not known."""
+    if answer_id is None or chunk_id is None:
+        return ""
+    try:
+        passages = conversations.answer(answer_id, account).passages
+    except NotFound:
+        # The source may be open to this account although the answer is not.
+        return ""
+    return next((one.text for one in passages if one.chunk_id == chunk_id), "")

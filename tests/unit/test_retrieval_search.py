@@ -119,7 +119,7 @@ def test_nobody_gets_a_passage_he_may_not_read(
     query: str,
 ) -> None:
     folder = tmp_path_factory.mktemp("property")
-    home = open_home(workspace=folder / "w")
+    home = open_home(workspace=folder / "w", evidence_finder="words")
     retrieval = open_retrieval(home, HashingEmbedder())
     reader = Reader(reader_groups)
     for number, (text, groups) in enumerate(zip(TEXTS, restrictions, strict=True)):
