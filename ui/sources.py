@@ -82,21 +82,24 @@ def overlap(before: str, after: str) -> int:
     return 0
 
 
+def evidence_of(
+    conversations: Conversations, account: Account, answer_id: int | None, chunk_id: int
+) -> str:
+    """What one of the account's answers was given of a chunk; '' where that is not known."""
+    if answer_id is None:
+        return ""
+    try:
+        passages = conversations.answer(answer_id, account).passages
+    except NotFound:
+        # The source may be open to this account although the answer is not.
+        return ""
+    return next((one.text for one in passages if one.chunk_id == chunk_id), "")
+
+
 def source_router(retrieval: Retrieval, conversations: Conversations) -> APIRouter:
     """Return the routes `/source/…`, `/document/…` and `/original/…`."""
     router = APIRouter()
     library = retrieval.library
-
-    def evidence(account: Account, answer_id: int | None, chunk_id: int) -> str:
-        """What one of the account's answers was given of a chunk; '' where that is not known."""
-        if answer_id is None:
-            return ""
-        try:
-            passages = conversations.answer(answer_id, account).passages
-        except NotFound:
-            # The source may be open to this account although the answer is not.
-            return ""
-        return next((one.text for one in passages if one.chunk_id == chunk_id), "")
 
     def shown(
         account: Account, document_id: int, chunk_id: int | None, answer_id: int | None = None
@@ -105,7 +108,7 @@ def source_router(retrieval: Retrieval, conversations: Conversations) -> APIRout
         document = library.get(document_id, reader)
         chunks = library.chunks(document_id, reader)
         gone = chunk_id is not None and chunk_id not in {chunk.id for chunk in chunks}
-        said = "" if chunk_id is None else evidence(account, answer_id, chunk_id)
+        said = "" if chunk_id is None else evidence_of(conversations, account, answer_id, chunk_id)
         html = page(
             "source.html", header=header(account, "/documents"), document=document,
             parts=paragraphs(chunks, chunk_id, said), gone=gone,
