@@ -16,10 +16,12 @@ from retrieval.evidence_model import (
     LONGEST_INPUT,
     WEIGHTS,
     CrossEncoderScorer,
+    EvidenceNetwork,
     SentenceReader,
     read_network,
 )
 from retrieval.evidence_service import backbone_folder
+from training.__main__ import main
 from training.evidence_data import Chunk, Group, Material
 from training.evidence_trainer import (
     EvidenceConfig,
@@ -135,6 +137,49 @@ def test_what_was_saved_scores_as_what_was_trained(
     read = read_network(tmp_path / "finder", backbone)
     (rescored,) = score_groups(read, backbone, material, material.groups[:1])
     assert np.allclose(rescored.scores, scored[0].scores, atol=0.05)
+
+
+def written_material(folder: Path) -> list[str]:
+    """Two sources of one document each, and questions about them; as flags of the command."""
+    rows = []
+    for source, days in (("north", 30), ("south", 25)):
+        (folder / source).mkdir()
+        text = f"# Leave\n\nEverybody has {days} days of vacation a year. Ask your manager first.\n"
+        (folder / source / "leave.md").write_text(text)
+        rows.append({
+            "id": source, "question": f"How many days of vacation are there in the {source}?",
+            "wordings": [f"How much vacation do I get, {source}?"], "answer": f"{days} days.",
+            "short_answers": [f"{days} days"], "evidence_file": f"{source}/leave.md",
+            "evidence_quote": f"Everybody has {days} days of vacation",
+        })  # fmt: skip
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ["--dataset", str(path), "--documents", str(folder)]
+
+
+def test_calibration_is_repeated_without_training(
+    backbone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = EvidenceNetwork(backbone)
+    network.add_low_rank(2, 5)
+    finder, facts = tmp_path / "finder", {"held_out": ["south"], "calibration": {"slope": 9.0}}
+    save_evidence(network, finder, backbone, facts)
+    weights = (finder / WEIGHTS).read_bytes()
+    command = [
+        "evidence", *written_material(tmp_path), "--calibrate-only", "--output", str(finder),
+        "--workspace", str(tmp_path / "workspace"), "--json",
+    ]  # fmt: skip
+    assert main([*command, "--hold-out", "north"]) == InvalidInput.exit_code
+    assert "learned from" in capsys.readouterr().err
+    assert main([*command, "--hold-out", "south"]) == 0
+    manifest = json.loads(capsys.readouterr().out)
+    assert manifest == json.loads((finder / "manifest.json").read_text())
+    assert manifest["calibration"]["slope"] != 9.0
+    # Untrained, every sentence scores the same: the lowest chance of both wordings is the limit.
+    assert 0.0 < manifest["calibration"]["threshold"] < 1.0
+    assert (manifest["metrics"]["questions"], manifest["metrics"]["false_refusals"]) == (2.0, 0.0)
+    assert manifest["calibrated_on"] == ["south"]
+    assert (finder / WEIGHTS).read_bytes() == weights
 
 
 def test_weights_for_another_backbone_are_refused(backbone: Path, tmp_path: Path) -> None:

@@ -4,14 +4,21 @@ from pathlib import Path
 
 import pytest
 
+from assistant.answering import Assistant, Question
 from assistant.engines.source import ModelSource, fingerprint
-from assistant.manifest import read_manifest
+from assistant.engines.transformers_engine import TransformersModel
+from assistant.manifest import AdapterInfo, read_manifest
+from assistant.modes import AnswerMode
 from assistant.prompts import REFUSAL, render
 from assistant.reader import builtin_reader
+from assistant.shelf import Shelf
 from core.errors import Stopped
+from core.home import Home
 from core.progress import Silent
 from core.settings import Settings
 from retrieval.passages import Passage
+from tests.fakes import ListRetriever
+from tests.integration.adapters import make_adapter
 from tests.integration.tiny_model import write_tiny_model
 from training.examples import Example, ExampleKind
 from training.reader_trainer import (
@@ -82,6 +89,40 @@ def test_it_learns_stops_resumes_and_fits_its_base(source: ModelSource, tmp_path
     assert info is not None
     assert info.ref.hash == manifest.weights_sha256
     assert builtin_reader("another base", tmp_path / "reader") is None
+
+
+class ShelfWithReader(Shelf):
+    """A shelf whose built-in reader was made for a tiny model."""
+
+    reader: AdapterInfo | None = None
+
+    def serving_reader(self, settings: Settings) -> AdapterInfo | None:
+        return self.reader if settings.rag_reader == "builtin" else None
+
+
+def test_the_engine_reads_with_it_in_the_mode_rag_alone(
+    source: ModelSource, tmp_path: Path, home: Home
+) -> None:
+    targets = ["q_proj", "v_proj"]
+    made = make_adapter(tmp_path / "reader", source, seed=1, targets=targets)
+    on = home.settings.model_copy(
+        update={"rag_reader": "builtin", "answer_tokens": 12, "device": "cpu", "dtype": "fp32"}
+    )
+    shelf = ShelfWithReader(home)
+    shelf.reader = builtin_reader(source.hash, tmp_path / "reader")
+    model = TransformersModel(source, on)
+    passage = Passage(1, 1, "d.md", "Doors", "", "Door 3 is red.", 0.9)
+    texts = {}
+    for name in ("off", "builtin"):
+        settings = on.model_copy(update={"rag_reader": name})
+        assistant = Assistant(model, ListRetriever([passage]), shelf, settings)
+        modes = (AnswerMode.BASE, AnswerMode.RAG)
+        answers = assistant.answer_batch([Question("Colour of door 3?", one) for one in modes])
+        texts[name] = [answer.text for answer in answers]
+        facts = [answer.provenance["adapter_hash"] for answer in answers]
+        assert facts == [None, made.hash if name == "builtin" else None]
+    assert texts["off"][0] == texts["builtin"][0]
+    assert texts["off"][1] != texts["builtin"][1]
 
 
 def test_without_files_there_is_no_reader(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.engines.base import LanguageModel
-from assistant.prompts import REFUSAL, PromptBuilder, render
+from assistant.prompts import REFUSAL, Profile, PromptBuilder, render
 from core.errors import InvalidInput
 from core.permissions import Reader
 from retrieval.passages import Passage
@@ -50,8 +50,7 @@ class ShelfOfPassages:
     passages: list[Passage]
     readers: list[Reader] = field(default_factory=list)
     version: str = "1"
-
-    threshold = 0.0
+    threshold: float = 0.0
 
     def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
         self.readers.append(reader)
@@ -81,6 +80,19 @@ def test_closed_book_uses_the_serving_prompt() -> None:
     assert {e.messages for e in closed} <= {render(w, None) for f in data.facts for w in f.wordings}
     assert all(e.answer == f"Answer {e.fact_id[1:]} is value{e.fact_id[1:]}." for e in closed)
     assert "closed-book" in curriculum.notes[0]
+
+
+def test_a_large_model_learns_the_prompt_it_is_served_with() -> None:
+    small = library(12)
+    builder = PromptBuilder(ScriptedModel(), 60, 32, Profile.LARGE)
+    large = Library(small.retriever, small.limit, builder.build, builder.profile)
+    data, config = dataset([fact(n) for n in range(12)]), preset("quick", refusal_share=0.5)
+    curriculum = build_curriculum(data, config, large, (), Profile.LARGE)
+    rules = {kind: {e.messages[0].content for e in all_of(curriculum) if e.kind is kind}
+             for kind in ExampleKind}  # fmt: skip
+    assert rules[ExampleKind.CLOSED] == {Profile.LARGE.rules(grounded=False)}
+    assert rules[ExampleKind.UNKNOWN] == {Profile.LARGE.rules(grounded=False)}
+    assert rules[ExampleKind.GROUNDED] == {Profile.LARGE.rules(grounded=True)}
 
 
 def test_rounds_cite_the_right_passage_at_every_place() -> None:
