@@ -11,6 +11,8 @@ from eval.questions import HeldOutQuestion
 from eval.recommend import label
 from eval.records import EvaluatedRow
 
+_COLOUR = {Diagnosis.RIGHT.value: "good", Diagnosis.FAILED.value: "soft"}
+
 
 def explorer(rows: Sequence[EvaluatedRow]) -> str:
     """All questions with their answers; `rows` are ordered by question."""
@@ -58,7 +60,7 @@ def _question(group: Sequence[EvaluatedRow]) -> str:
     question = group[0].question
     verdicts = {row.diagnosis for row in group} | {f"{r.arm}: {r.diagnosis}" for r in group}
     marks = "".join(
-        f"<span class='{'good' if row.diagnosis == Diagnosis.RIGHT else 'bad'}' "
+        f"<span class='{_COLOUR.get(row.diagnosis, 'bad')}' "
         f"title='{escape(label(row.arm), quote=True)}: {row.diagnosis}'>"
         f"{'●' if row.diagnosis == Diagnosis.RIGHT else '○'}</span>"
         for row in group

@@ -123,7 +123,7 @@ def quality_against_latency(
                 label=label(arm),
             )  # fmt: skip
         axes.set_xlim(left=0)
-        axes.set_ylim(0, 1)
+        axes.set_ylim(-0.02, 1.03)
         axes.yaxis.set_major_formatter("{x:.0%}")
         axes.set_xlabel("seconds an answer, median")
         axes.set_ylabel("handled rightly")

@@ -92,7 +92,7 @@ def table(caption: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> 
         f"<tr><th scope='row'>{first}</th>" + "".join(rest) + "</tr>" for first, *rest in lines
     )
     return (
-        f"<div class='scroll'><table><caption>{escape(caption)}</caption>"
+        f"<div class='scroll'><table><caption><span>{escape(caption)}</span></caption>"
         f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -141,7 +141,7 @@ def _measures(document: Mapping[str, Any], arms: Sequence[str]) -> str:
 
 def _best(measure: Measure, found: Sequence[Mapping[str, Any]]) -> float | None:
     values: list[float] = [one["value"] for one in found if one["value"] is not None]
-    if not values or measure.unit == "tokens":
+    if not values or measure.unit == "tokens" or len(set(values)) == 1 < len(values):
         return None
     return min(values) if measure.lower_is_better else max(values)
 

@@ -186,12 +186,13 @@ def _difference(both: Sequence[tuple[EvaluatedRow, EvaluatedRow]], key: str) -> 
 
 
 def _dz(gaps: Sequence[float]) -> float | None:
-    """Cohen's d of paired differences: mean over standard deviation."""
+    """Cohen's d of paired differences: mean over standard deviation; None where all are equal."""
     if len(gaps) < 2:
         return None
     mean = sum(gaps) / len(gaps)
     spread = (sum((gap - mean) ** 2 for gap in gaps) / (len(gaps) - 1)) ** 0.5
-    return round(mean / spread, 6) if spread > 0 else None
+    # Equal differences leave a spread of rounding errors, not of nothing.
+    return round(mean / spread, 6) if spread > 1e-9 else None
 
 
 def _cohens_g(wins: int, losses: int) -> float | None:

@@ -28,7 +28,8 @@ LONGEST_QUESTION = 48
 LONGEST_HEADING = 32
 LONGEST_INPUT = 256
 """In tokens; the backbone was trained up to this. What is beyond scores as the chunk does."""
-BATCH = 16
+BATCH = 4
+"""Chunks read at once. On a processor few are as fast as many, and waste less on padding."""
 HEAD_WIDTH = 192
 WEIGHTS = "evidence.safetensors"
 MANIFEST = "manifest.json"
@@ -203,7 +204,9 @@ class CrossEncoderScorer:
         """Return for each candidate the log-odds of each sentence."""
         network, reader = self._open()
         items = [reader.encode(question, candidate) for candidate in candidates]
-        with torch.inference_mode():
+        # Twice as fast where the processor computes in it; scores move by a tenth at most.
+        half = torch.autocast("cpu", torch.bfloat16, enabled=_computes_in_bfloat16())
+        with torch.inference_mode(), half:
             return [row.cpu().numpy().astype(np.float32) for row in network(items)]
 
     def _open(self) -> tuple[EvidenceNetwork, SentenceReader]:
@@ -234,6 +237,10 @@ def read_network(weights: Path, backbone_folder: Path) -> EvidenceNetwork:
     network = EvidenceNetwork(backbone_folder)
     network.merge(state)
     return network.eval()
+
+
+def _computes_in_bfloat16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def backbone_hash(folder: Path) -> str:

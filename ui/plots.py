@@ -1,6 +1,7 @@
 """Plots as SVG, drawn on the server: no script, no request, readable in light and dark."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from ui.markup import piece
 
 WIDTH, HEIGHT = 720.0, 260.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 16.0, 12.0, 38.0
+LABEL_CHARACTERS = 24
+"""In the 178 units left of a bar, in the widest of the system's fonts."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Interval:
     high: float
     colour: int
     text: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The label in the two lines that there is room for beside a bar."""
+        return textwrap.wrap(self.label, LABEL_CHARACTERS, max_lines=2, placeholder="…")
 
 
 @dataclass(frozen=True)

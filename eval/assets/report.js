@@ -20,6 +20,12 @@
   let timer = 0;
   const soon = () => { clearTimeout(timer); timer = setTimeout(apply, 150); };
   fields.forEach((field) => field.addEventListener("input", soon));
-  addEventListener("beforeprint", () => questions.forEach((q) => { if (!q.hidden) q.open = true; }));
+  // Paper cannot be unfolded; what was shut is shut again afterwards.
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = [...document.querySelectorAll("details:not([open]):not([hidden])")];
+    unfolded.forEach((one) => { one.open = true; });
+  });
+  addEventListener("afterprint", () => unfolded.forEach((one) => { one.open = false; }));
   apply();
 })();

@@ -240,3 +240,11 @@ def test_an_adapter_that_is_worse_by_the_margin_is_let_through_one_time_in_forty
     counts = chance.multinomial(count, [won, lost, 1 - won - lost], 4000)
     passed = np.mean([lower_bound(w, x, count) > -0.05 for w, x, _ in counts])
     assert passed < 0.025 + 3 * (0.025 * 0.975 / 4000) ** 0.5
+
+
+def test_an_effect_is_not_claimed_where_all_differences_are_equal() -> None:
+    told = [replace(row, scores={**row.scores, "f1": 0.1 * (1 + (row.arm == "rag"))})
+            for row in rows({"base": 0.0, "rag": 1.0}, 7)]  # fmt: skip
+    (pair,) = summarise(told, ["base", "rag"])["pairs"]
+    assert pair["measures"]["f1"]["difference"]["value"] == pytest.approx(-0.1)
+    assert pair["measures"]["f1"]["effect"] is None

@@ -14,7 +14,15 @@ from tests.unit.test_eval_verdicts import QUESTION, rows
 from ui.audits import audits_html
 from ui.comparison import history_html
 from ui.evaluation_view import cause_rows, pair_rows
-from ui.plots import Interval, Point, TimeSeries, difference_plot, history_plot
+from ui.plots import (
+    LABEL_CHARACTERS,
+    Interval,
+    Point,
+    TimeSeries,
+    difference_plot,
+    history_plot,
+    interval_plot,
+)
 from ui.shell import header
 
 NOON = datetime(2027, 1, 4, 12, 0, tzinfo=UTC)
@@ -119,3 +127,13 @@ def test_audits_are_listed_with_their_figures_and_what_is_still_missing() -> Non
     for text in ("packed", "not declared", "mit", "50% (40 to 60)", "90.0 MB"):
         assert text in html
     assert "No model was measured yet" in audits_html([])
+
+
+def test_a_long_name_beside_a_bar_is_broken_and_never_wider_than_its_room() -> None:
+    name = "Fine-tuned + documents (right passage given)"
+    row = Interval(name, 0.5, 0.4, 0.6, 4, "50%")
+    assert row.lines == ["Fine-tuned + documents", "(right passage given)"]
+    for draw in (interval_plot, difference_plot):
+        assert all(f">{line}</text>" in draw([row], "shares") for line in row.lines)
+    path = Interval("Base model#/srv/models/a-model-of-a-long-name-in-a-folder", 0, 0, 0, 1, "")
+    assert all(len(line) <= LABEL_CHARACTERS for line in path.lines)
