@@ -17,7 +17,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from assistant.engines.base import Sampling  # noqa: E402
 from assistant.engines.source import locate_model  # noqa: E402
 from assistant.modes import Message  # noqa: E402
-from assistant.prompts import heading, is_refusal, render  # noqa: E402
+from assistant.prompts import REFUSAL, heading, is_refusal, render  # noqa: E402
 from assistant.reader import builtin_reader  # noqa: E402
 from assistant.service import open_model  # noqa: E402
 from core.home import Home, open_home  # noqa: E402
@@ -47,7 +47,8 @@ KINDS = ("seen", "unseen", "unanswerable")
 BUDGET = 350
 """Tokens of the language model, numbers and headings included."""
 PASSAGES = 4
-BATCH = 16
+BATCH = 48
+FAILURES = 50
 
 Choose = Callable[[str, list[Passage]], list[Passage]]
 
@@ -61,6 +62,46 @@ class Bench:
     tokens: ChatTokenizer
     rows: list[dict[str, Any]]
     finders: dict[str, EvidenceFinder]
+
+    @property
+    def best_finder(self) -> EvidenceFinder:
+        """The trained one, where it is installed."""
+        return next(reversed(self.finders.values()))
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer beside what it was made from."""
+
+    row: dict[str, Any]
+    kept: Sequence[Passage]
+    text: str
+
+    @property
+    def refused(self) -> bool:
+        """Whether it says that it does not know."""
+        return is_refusal(self.text)
+
+    @property
+    def right(self) -> bool:
+        """Whether a short answer stands in it."""
+        return not self.refused and is_right(self.text, self.row["short_answers"])
+
+    @property
+    def wrong(self) -> bool:
+        """Whether an answerable question was not answered rightly."""
+        return _has(self.row) and not self.right
+
+    @property
+    def rightly_cited(self) -> bool:
+        """Whether a passage that it cites holds the evidence."""
+        numbers = [n for n in range(1, len(self.kept) + 1) if f"[{n}]" in self.text]
+        return any(holds(self.kept[n - 1], self.row) for n in numbers)
+
+    def refused_below(self, threshold: float) -> "Said":
+        """The same, refused if no passage's chance reaches `threshold`."""
+        chance = max((passage.score for passage in self.kept), default=0.0)
+        return replace(self, text=REFUSAL) if chance < threshold else self
 
 
 def evidence_tokens(bench: Bench, question: str, passages: Sequence[Passage]) -> int:
@@ -159,13 +200,14 @@ def measure_oracle(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
         if _has(row) and not right:
             continue
         shown = right + [p for p in found if not holds(p, row)][: 3 - len(right)]
-        finder = next(reversed(bench.finders.values()))
+        finder = bench.best_finder
         tokens = bench.home.settings.finder_tokens
         chosen = finder.select(row["question"], shown, limit=3, tokens=tokens)
         passages = [evidence.passage for evidence in chosen]
         chance.shuffle(passages)
         prompts.append((row, passages))
-    return {name: _read(bench, prompts, adapter) for name, adapter in adapters.items()}
+    threshold = bench.best_finder.threshold
+    return {name: _read(bench, prompts, adapter, threshold) for name, adapter in adapters.items()}
 
 
 def measure_answers(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
@@ -181,52 +223,68 @@ def measure_answers(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
             )
             prompts.append((row, choose(row["question"], found)))
         for name, adapter in adapters.items():
-            results[f"{way} + {name}"] = _read(bench, prompts, adapter)
+            # The cosine of a whole chunk is no chance: nothing is refused by it.
+            threshold = bench.best_finder.threshold if way == "finder" else 0.0
+            results[f"{way} + {name}"] = _read(bench, prompts, adapter, threshold)
     return results
 
 
 def _read(
-    bench: Bench, prompts: Sequence[tuple[dict[str, Any], list[Passage]]], adapter: Any
+    bench: Bench,
+    prompts: Sequence[tuple[dict[str, Any], list[Passage]]],
+    adapter: Any,
+    threshold: float,
 ) -> dict[str, Any]:
-    """Answer all prompts and grade."""
+    """Answer all prompts; grade them as said, and with the finder's refusals before the model's."""
     model = open_model(bench.home)
     sampling = Sampling(96)
-    graded: dict[str, list[bool]] = {"seen": [], "unseen": [], "refused": [], "false": []}
-    cited, failures = [], []
+    said: list[Said] = []
     started = time.monotonic()
     for start in range(0, len(prompts), BATCH):
         part = prompts[start : start + BATCH]
         messages: list[Sequence[Message]] = [render(row["question"], kept) for row, kept in part]
-        for (row, kept), answer in zip(
-            part, model.generate_batch(messages, adapter=adapter, sampling=sampling), strict=True
-        ):
-            refused = is_refusal(answer.text)
-            if not _has(row):
-                graded["refused"].append(refused)
-                continue
-            right = not refused and is_right(answer.text, row["short_answers"])
-            graded[row["kind"]].append(right)
-            graded["false"].append(refused)
-            if right:
-                numbers = [n for n in range(1, len(kept) + 1) if f"[{n}]" in answer.text]
-                cited.append(any(holds(kept[n - 1], row) for n in numbers))
-            else:
-                failures.append(_failure(row, kept, answer.text))
+        answers = model.generate_batch(messages, adapter=adapter, sampling=sampling)
+        said += [
+            Said(row, kept, answer.text) for (row, kept), answer in zip(part, answers, strict=True)
+        ]
+    seconds = round(time.monotonic() - started)
+    refusing = [one.refused_below(threshold) for one in said]
     return {
-        **{name: _share(values) for name, values in graded.items()},
-        "right_citation": _share(cited),
-        "seconds": round(time.monotonic() - started),
-        "failures": failures[:50],
+        **_graded(said),
+        "refusing": {"threshold": round(threshold, 3), **_graded(refusing)},
+        "seconds": seconds,
+        "failures": _spread([_failure(one) for one in said if one.wrong], FAILURES),
     }
 
 
-def _failure(row: dict[str, Any], kept: Sequence[Passage], text: str) -> dict[str, Any]:
+def _graded(said: Sequence[Said]) -> dict[str, Any]:
+    """Shares of right answers by kind, of refusals, and of right answers rightly cited."""
+    asked = [one for one in said if _has(one.row)]
+    right = [one for one in asked if one.right]
     return {
-        "question": row["question"],
-        "wanted": row["short_answers"],
-        "answer": text,
-        "evidence_shown": any(holds(passage, row) for passage in kept),
-        "headings": [heading(passage) for passage in kept],
+        **{
+            kind: _share([one.right for one in asked if one.row["kind"] == kind])
+            for kind in KINDS[:2]
+        },
+        "refused": _share([one.refused for one in said if not _has(one.row)]),
+        "false": _share([one.refused for one in asked]),
+        "right_citation": _share([one.rightly_cited for one in right]),
+        "questions": len(said),
+    }
+
+
+def _spread(items: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    step = max(1.0, len(items) / count)
+    return [items[int(place * step)] for place in range(min(count, len(items)))]
+
+
+def _failure(one: Said) -> dict[str, Any]:
+    return {
+        "question": one.row["question"],
+        "wanted": one.row["short_answers"],
+        "answer": one.text,
+        "evidence_shown": any(holds(passage, one.row) for passage in one.kept),
+        "headings": [heading(passage) for passage in one.kept],
     }
 
 
