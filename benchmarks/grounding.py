@@ -1,12 +1,13 @@
 """Claim: evidence sentences beat whole chunks, and a small model answers from them.
 
-Peer, in the same run: the product's own fused search handing on whole chunks. Three parts:
+Peer, in the same run: the product's own fused search handing on whole chunks. Four parts:
 
 * evidence: share of questions whose evidence quote is inside at most 350 tokens of prompt
 * oracle:   the reader with the right passage and two wrong ones of our own index
+* quotes:   end to end without a language model, the best sentences quoted
 * answers:  end to end, plain / + finder / + reader / + both, with refusals and citations
 
-    python benchmarks/grounding.py --workspace DIR [--parts evidence oracle answers] [--rows N]
+    python benchmarks/grounding.py --workspace DIR [--parts PART...] [--rows N]
 
 The workspace keeps the index between runs. Questions are only measured on, never trained on.
 """
@@ -28,6 +29,7 @@ from assistant.engines.base import Sampling  # noqa: E402
 from assistant.engines.source import locate_model  # noqa: E402
 from assistant.modes import Message  # noqa: E402
 from assistant.prompts import REFUSAL, heading, is_refusal, render  # noqa: E402
+from assistant.quoting import quoted_answer  # noqa: E402
 from assistant.reader import builtin_reader  # noqa: E402
 from assistant.service import open_model  # noqa: E402
 from core.home import Home, open_home  # noqa: E402
@@ -49,6 +51,7 @@ BUDGET = 350
 PASSAGES = 4
 BATCH = 48
 FAILURES = 50
+THRESHOLDS = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 Choose = Callable[[str, list[Passage]], list[Passage]]
 
@@ -181,7 +184,7 @@ def measure_evidence(bench: Bench) -> dict[str, Any]:
 def risk_coverage(scores: Sequence[tuple[float, str]]) -> list[dict[str, float]]:
     """Answerable questions still answered, unanswerable ones refused, by threshold."""
     curve = []
-    for threshold in (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
+    for threshold in THRESHOLDS:
         answerable = [score >= threshold for score, kind in scores if kind != "unanswerable"]
         refused = [score < threshold for score, kind in scores if kind == "unanswerable"]
         curve.append(
@@ -229,6 +232,23 @@ def measure_answers(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
     return results
 
 
+def measure_quotes(bench: Bench) -> dict[str, Any]:
+    """Whole answers without a language model: the best sentences of what each finder chooses."""
+    results: dict[str, Any] = {}
+    for name, finder in bench.finders.items():
+        choose = choosers(bench)[name]
+        said, started = [], time.monotonic()
+        for row in bench.rows:
+            question = row["question"]
+            found = bench.retrieval.retriever.search(question, limit=CANDIDATES, reader=OPERATOR)
+            kept = choose(question, found)
+            said.append(Said(row, kept, quoted_answer(question, kept, finder)))
+        results[name] = _summary(said, finder.threshold) | {
+            "seconds": round(time.monotonic() - started)
+        }
+    return results
+
+
 def _read(
     bench: Bench,
     prompts: Sequence[tuple[dict[str, Any], list[Passage]]],
@@ -247,12 +267,16 @@ def _read(
         said += [
             Said(row, kept, answer.text) for (row, kept), answer in zip(part, answers, strict=True)
         ]
-    seconds = round(time.monotonic() - started)
-    refusing = [one.refused_below(threshold) for one in said]
+    return _summary(said, threshold) | {"seconds": round(time.monotonic() - started)}
+
+
+def _summary(said: Sequence[Said], threshold: float) -> dict[str, Any]:
     return {
         **_graded(said),
-        "refusing": {"threshold": round(threshold, 3), **_graded(refusing)},
-        "seconds": seconds,
+        "refusing": [
+            {"threshold": round(least, 3), **_graded([one.refused_below(least) for one in said])}
+            for least in (threshold, *THRESHOLDS)
+        ],
         "failures": _spread([_failure(one) for one in said if one.wrong], FAILURES),
     }
 
@@ -298,7 +322,8 @@ def _share(values: Sequence[bool]) -> float:
 
 def prepare(arguments: argparse.Namespace) -> Bench:
     """Open the workspace, ingest the handbook if that was not done, read the questions."""
-    home = open_home(workspace=arguments.workspace)
+    # The search itself; what chooses from its chunks is compared here.
+    home = open_home(workspace=arguments.workspace, evidence_finder="off")
     retrieval = open_retrieval(home)
     if not retrieval.library.count(OPERATOR):
         retrieval.ingestor.ingest([arguments.handbook], progress=Silent())
@@ -327,8 +352,9 @@ def main() -> int:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=0, help="questions per file; 0: all")
     parser.add_argument(
-        "--parts", nargs="+", choices=["evidence", "oracle", "answers"], default=["evidence"]
-    )
+        "--parts", nargs="+", choices=["evidence", "oracle", "quotes", "answers"],
+        default=["evidence"],
+    )  # fmt: skip
     arguments = parser.parse_args()
     for path in (arguments.handbook, arguments.questions):
         if not path.exists():
@@ -344,6 +370,7 @@ def main() -> int:
     parts: dict[str, Callable[[], Any]] = {
         "evidence": lambda: measure_evidence(bench),
         "oracle": lambda: measure_oracle(bench, adapters),
+        "quotes": lambda: measure_quotes(bench),
         "answers": lambda: measure_answers(bench, adapters),
     }
     print(json.dumps({part: parts[part]() for part in arguments.parts}, indent=2))

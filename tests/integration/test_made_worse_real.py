@@ -105,6 +105,7 @@ class RightPassages:
     """A perfect search: the chunk that holds the evidence, and nothing else."""
 
     version = "right"
+    threshold = 0.0
 
     def __init__(self, office: Office, questions: Sequence[HeldOutQuestion]) -> None:
         source = EvidenceSource(office.retrieval.library)
@@ -121,6 +122,7 @@ class LostPassages:
     """Finds, in the real index, what belongs to a question that nobody asked."""
 
     version = "lost"
+    threshold = 0.0
 
     def __init__(self, office: Office, questions: Sequence[HeldOutQuestion]) -> None:
         self._real = office.retrieval.retriever
