@@ -213,12 +213,16 @@ def measure_oracle(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
     return {name: _read(bench, prompts, adapter, threshold) for name, adapter in adapters.items()}
 
 
-def measure_answers(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
+def measure_answers(
+    bench: Bench, adapters: dict[str, Any], wanted: Sequence[str]
+) -> dict[str, Any]:
     """End to end: search, choose, read."""
     results = {}
     ways = choosers(bench)
     ways = {"plain": ways.pop("fused chunks"), "finder": list(ways.values())[-1]}
     for way, choose in ways.items():
+        if way not in wanted:
+            continue
         prompts = []
         for row in bench.rows:
             found = bench.retrieval.retriever.search(
@@ -330,7 +334,13 @@ def prepare(arguments: argparse.Namespace) -> Bench:
     rows = []
     for kind in KINDS:
         path = arguments.questions / f"heldout_{kind}.jsonl"
-        lines = path.read_text("utf-8").splitlines()[: arguments.rows or None]
+        lines = path.read_text("utf-8").splitlines()
+        # Evenly spaced: neighbours ask about the same page.
+        lines = (
+            lines[:: max(1, len(lines) // arguments.rows)][: arguments.rows]
+            if arguments.rows
+            else lines
+        )
         rows += [{**json.loads(line), "kind": kind} for line in lines]
     for row in rows:
         row.setdefault("evidence_quote", "")
@@ -355,6 +365,9 @@ def main() -> int:
         "--parts", nargs="+", choices=["evidence", "oracle", "quotes", "answers"],
         default=["evidence"],
     )  # fmt: skip
+    parser.add_argument(
+        "--ways", nargs="+", choices=["plain", "finder"], default=["plain", "finder"]
+    )
     arguments = parser.parse_args()
     for path in (arguments.handbook, arguments.questions):
         if not path.exists():
@@ -371,7 +384,7 @@ def main() -> int:
         "evidence": lambda: measure_evidence(bench),
         "oracle": lambda: measure_oracle(bench, adapters),
         "quotes": lambda: measure_quotes(bench),
-        "answers": lambda: measure_answers(bench, adapters),
+        "answers": lambda: measure_answers(bench, adapters, arguments.ways),
     }
     print(json.dumps({part: parts[part]() for part in arguments.parts}, indent=2))
     return 0
