@@ -20,6 +20,16 @@ FLAGS = [
 SLOW = 120_000
 """Milliseconds for what computes."""
 
+LOADED = {
+    "/": ".thread:visible, .welcome:visible",
+    "/documents": "table.list:visible, .empty:visible",
+    "/training": "table.list:visible, .empty:visible",
+    "/evaluation": "table.list:visible, .empty:visible",
+    "/question-sets": "table.list:visible, .empty:visible, .set-about:visible",
+    "/people": "table.list:visible",
+}
+"""What each page shows once it has loaded."""
+
 FACTS = [
     ("How many days of sick leave are there?", "Ten days a year.", "ten"),
     ("Who approves travel?", "Your manager approves travel.", "manager"),
@@ -51,7 +61,11 @@ class Desk:
         )
 
     def open(self, path: str) -> Page:
+        """Open a page and wait until it shows what it loads: typing earlier would be lost."""
         self.page.goto(f"{self.app.url}{path}")
+        shown = LOADED.get(urlsplit(self.page.url).path)
+        if shown:
+            self.page.locator(shown).first.wait_for(timeout=SLOW)
         return self.page
 
     def sign_in(self, name: str, password: str) -> None:
@@ -71,7 +85,6 @@ class Desk:
     def new_conversation(self) -> Page:
         """Open the Ask page, wait until it shows what was open last, and start afresh."""
         page = self.open("/")
-        page.locator(".thread, .welcome").first.wait_for(timeout=SLOW)
         page.get_by_role("button", name="New conversation").click()
         page.get_by_role("heading", name="Ask about the company").wait_for()
         return page

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -48,6 +49,7 @@ def evaluate(folder: Path, workspace: str, *more: str) -> subprocess.Popen[str]:
         **os.environ,
         "INHOUSE_MODEL": str(folder / "tiny-model"),
         "INHOUSE_ANSWER_TOKENS": "24",
+        "INHOUSE_EVIDENCE_FINDER": "words",
         "INHOUSE_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
@@ -73,32 +75,41 @@ def answered(workspace: Path) -> int:
         return int(database.execute("select count(*) from eval_answers").fetchone()[0])
 
 
-def test_killed_half_way_and_resumed_the_report_is_the_same_to_the_byte(prepared: Path) -> None:
-    for name in ("straight", "killed"):
-        shutil.copytree(prepared / "home", prepared / name)
+@pytest.fixture(scope="module")
+def straight(prepared: Path) -> Path:
+    """The workspace of an evaluation that nothing disturbed."""
+    shutil.copytree(prepared / "home", prepared / "straight")
     finished(evaluate(prepared, "straight"))
+    return prepared / "straight"
+
+
+def test_killed_half_way_and_resumed_the_report_is_the_same_to_the_byte(
+    prepared: Path, straight: Path
+) -> None:
+    shutil.copytree(prepared / "home", prepared / "killed")
     process = evaluate(prepared, "killed")
     while process.poll() is None and answered(prepared / "killed") < ROWS // 2:
-        pass
+        time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, "it was over before it could be killed"
     kept = answered(prepared / "killed")
     assert ROWS // 2 <= kept < ROWS
     finished(evaluate(prepared, "killed"))
-    reports = [prepared / name / "evaluations" / "1" for name in ("straight", "killed")]
+    reports = [folder / "evaluations" / "1" for folder in (straight, prepared / "killed")]
     assert without_times(reports[0]) == without_times(reports[1])
     assert not (prepared / "killed" / "evaluations" / "2").exists(), "it went on with the first"
 
 
-def test_answered_twice_from_nothing_all_figures_are_the_same(prepared: Path) -> None:
-    shutil.copytree(prepared / "home", prepared / "twice")
-    for _ in range(2):
-        finished(evaluate(prepared, "twice", "--fresh"))
+def test_answered_again_from_nothing_all_figures_are_the_same(
+    prepared: Path, straight: Path
+) -> None:
+    shutil.copytree(prepared / "home", prepared / "again")
+    finished(evaluate(prepared, "again", "--fresh"))
     one, other = (
-        json.loads((prepared / "twice" / "evaluations" / number / "report.json").read_text("utf-8"))
-        for number in ("1", "2")
+        json.loads((folder / "evaluations" / "1" / "report.json").read_text("utf-8"))
+        for folder in (straight, prepared / "again")
     )
-    assert answered(prepared / "twice") >= 2 * ROWS, "nothing was taken from the first"
+    assert answered(prepared / "again") >= ROWS, "nothing was taken from the first"
     for field in ("rows", "modes", "by_kind", "pairs", "failures", "search_depth"):
         assert one[field] == other[field]
