@@ -4,8 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from core.home import Home, open_home
+
+# A deadline would judge the machine, which may be busy, and not the code.
+settings.register_profile("house", deadline=None, max_examples=60)
+settings.load_profile("house")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
