@@ -351,33 +351,23 @@ def test_somebody_elses_conversation_is_not_there(served: Served) -> None:
         ({"question": "Who?", "mode": "psychic"}, "mode"),
         ({"question": "Who?", "extra": 1}, "extra"),
         ({}, "question"),
+        ('{"question": ', "The request's body is not JSON ("),
     ],
 )
-def test_bad_questions_get_a_message(served: Served, body: dict[str, Any], says: str) -> None:
+def test_bad_questions_get_a_message(served: Served, body: Any, says: str) -> None:
+    content = body if isinstance(body, str) else json.dumps(body)
     with served.client("anna") as client:
-        response = client.post("/api/ask", json=body)
+        headers = {"content-type": "application/json"}
+        response = client.post("/api/ask", content=content, headers=headers)
     assert 400 <= response.status_code < 500
     assert says in response.json()["error"]
-
-
-def test_a_body_that_is_not_json_is_said_to_be_so(served: Served) -> None:
-    with served.client("anna") as client:
-        response = client.post(
-            "/api/ask", content='{"question": ', headers={"content-type": "application/json"}
-        )
-    assert response.status_code == 422
-    assert response.json()["error"].startswith("The request's body is not JSON (")
 
 
 def test_a_huge_request_is_refused_unread(served: Served) -> None:
     with served.client("anna") as client:
         assert client.post("/api/ask", content=b"x" * (SMALL_BODY + 1)).status_code == 413
-
-        def endless() -> Iterator[bytes]:
-            for _ in range(SMALL_BODY // 65_536 + 2):
-                yield b"x" * 65_536
-
-        assert client.post("/api/ask", content=endless()).status_code == 413
+        endless = (b"x" * 65_536 for _ in range(SMALL_BODY // 65_536 + 2))
+        assert client.post("/api/ask", content=endless).status_code == 413
 
 
 def test_uploads_over_the_api_become_a_job_and_names_stay_inside(served: Served) -> None:
