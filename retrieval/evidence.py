@@ -123,14 +123,6 @@ class EvidenceFinder:
         chosen = [self._evidence(scored[n], sorted(places)) for n, places in picked.items()]
         return sorted(chosen, key=lambda evidence: -evidence.passage.score)
 
-    def best_sentence(self, question: str, passage: Passage) -> Span | None:
-        """Where in a whole chunk's text the answer stands; None for a chunk without words."""
-        scored = self._scored(question, [passage])
-        if not scored:
-            return None
-        scores = scored[0].scores
-        return scored[0].spans[scores.index(max(scores))]
-
     def best_sentences(
         self, question: str, passages: Sequence[Passage], count: int
     ) -> list[tuple[int, str, float]]:

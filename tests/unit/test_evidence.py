@@ -166,7 +166,7 @@ def test_a_better_score_is_a_better_chance(one: float, other: float) -> None:
 def test_nothing_found_is_nothing_chosen() -> None:
     assert finder().select("q", [], limit=4, tokens=100) == []
     assert finder().select("q", [passage(1, "--- |")], limit=4, tokens=100) == []
-    assert finder().best_sentence("q", passage(1, "...")) is None
+    assert finder().best_sentences("q", [passage(1, "...")], 2) == []
 
 
 def test_the_retriever_looks_deeper_than_it_returns() -> None:
