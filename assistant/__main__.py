@@ -6,6 +6,7 @@ from typing import Any
 from assistant.modes import Answer, AnswerFinished, AnswerMode, TextDelta
 from assistant.profiles import fitted
 from assistant.prompts import heading
+from assistant.reader import READ_BY
 from assistant.service import Question, open_assistant
 from core.cli import Call, CommandLine, Report
 from core.errors import EngineError, Stopped
@@ -89,8 +90,8 @@ def _below(answer: Answer, shown: str) -> str:
     lines = [""]
     if answer.text != shown.strip():
         lines.append(f"\nWith checked citations: {answer.text}")
-    if answer.provenance.get("reader"):
-        lines.append("\n(read by the built-in reader)")
+    if said := READ_BY.get(str(answer.provenance.get("reader"))):
+        lines.append(f"\n({said})")
     if answer.cut_off:
         lines.append("(cut off)")
     if answer.passages:

@@ -20,6 +20,8 @@ from assistant.modes import (
     Timing,
 )
 from assistant.prompts import REFUSAL, Prompt, PromptBuilder, profile_of
+from assistant.quoting import NAME as QUOTATION
+from assistant.quoting import quoted_answer, serving_quoter
 from assistant.shelf import Shelf
 from core.errors import AdapterError, InvalidInput
 from core.permissions import Reader
@@ -54,6 +56,8 @@ class _Work:
     """Chosen or promoted, in tuned modes."""
     reader: AdapterInfo | None = None
     """The built-in reader, in the mode `rag` if the settings say so."""
+    quoted: bool = False
+    """Answered in the documents' words, without a language model."""
     started: float = field(default_factory=time.monotonic)
     query: str | None = None
     index_version: str | None = None
@@ -81,13 +85,15 @@ class Assistant:
         """Compose from its parts; nothing is loaded yet.
 
         Raises:
-            SettingsError: the settings want the built-in reader, and it does not serve.
+            SettingsError: the settings want the built-in reader or quotations, and what it
+                takes does not serve.
         """
         self._model = model
         self._retriever = retriever
         self._shelf = shelf
         self._settings = settings
         self._reader = shelf.serving_reader(settings)
+        self._quoter = serving_quoter(settings, retriever)
         self._sampling = Sampling(settings.answer_tokens)
         self._prompts = PromptBuilder(
             model, settings.evidence_tokens, settings.answer_tokens, profile_of(settings)
@@ -126,8 +132,8 @@ class Assistant:
         for number, work in enumerate(works):
             work.started = time.monotonic()
             self._prepare(work)
-            if work.refused:
-                answers[number] = self._refusal(work)
+            if (said := self._without_model(work)) is not None:
+                answers[number] = self._at_once(work, said)
             else:
                 groups.setdefault(work.ref.hash if work.ref else "", []).append(number)
         for numbers in groups.values():
@@ -175,9 +181,9 @@ class Assistant:
         self._prepare(work)
         if work.question.mode.uses_retrieval:
             yield PassagesFound(work.prompt.passages)
-        if work.refused:
-            yield TextDelta(REFUSAL)
-            yield AnswerFinished(self._refusal(work))
+        if (said := self._without_model(work)) is not None:
+            yield TextDelta(said)
+            yield AnswerFinished(self._at_once(work, said))
             return
         pieces: list[str] = []
         first = 0.0
@@ -225,9 +231,18 @@ class Assistant:
             return BELOW_THRESHOLD
         return None
 
-    def _refusal(self, work: _Work) -> Answer:
+    def _without_model(self, work: _Work) -> str | None:
+        """The refusal, or a quotation where the settings want one; None: the model is asked."""
+        if work.refused:
+            return REFUSAL
+        if self._quoter is None or work.question.mode is not AnswerMode.RAG:
+            return None
+        work.quoted = True
+        return quoted_answer(work.question.text.strip(), work.prompt.passages, self._quoter)
+
+    def _at_once(self, work: _Work, text: str) -> Answer:
         total = work.elapsed()
-        return self._finished(work, REFUSAL, Timing(work.search_s, total, total, 0, 0))
+        return self._finished(work, text, Timing(work.search_s, total, total, 0, 0))
 
     def _streamed(self, work: _Work, text: str, first: float, stopped: bool) -> Answer:
         tokens = self._count(text)
@@ -268,9 +283,9 @@ class Assistant:
         passages = work.prompt.passages
         checked = check(text, passages, work.question.text)
         provenance: dict[str, Any] = {
-            "model": self._model.name if not work.refused else None,
+            "model": None if work.refused or work.quoted else self._model.name,
             "adapter_hash": work.ref.hash if work.ref else None,
-            "reader": work.reader.name if work.reader else None,
+            "reader": QUOTATION if work.quoted else work.reader.name if work.reader else None,
             "index_version": work.index_version,
             "prompt_version": self._prompts.profile.version,
             "sampling": {

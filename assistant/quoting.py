@@ -8,25 +8,44 @@ such a model (`docs/grounding.md`).
 from collections.abc import Sequence
 
 from assistant.prompts import REFUSAL
-from retrieval.evidence import EvidenceFinder
-from retrieval.passages import Passage
+from core.errors import SettingsError
+from core.settings import Settings
+from retrieval.passages import Passage, Quoter, Retriever
 
+NAME = "quotation"
+"""What stands in provenance and configurations in place of a reader's name."""
 SENTENCES = 2
 """As many as the rules of the prompt allow an answer."""
 
 
+def serving_quoter(settings: Settings, retriever: Retriever) -> Quoter | None:
+    """Return what quotes in the mode `rag`; None: a language model answers there.
+
+    Raises:
+        SettingsError: the settings want quotations, and no evidence finder is on.
+    """
+    if settings.rag_reader != "quote":
+        return None
+    if isinstance(retriever, Quoter):
+        return retriever
+    raise SettingsError(
+        "INHOUSE_RAG_READER=quote, but INHOUSE_EVIDENCE_FINDER=off: nothing judges sentences. "
+        "Set INHOUSE_EVIDENCE_FINDER=builtin, or INHOUSE_RAG_READER=off."
+    )
+
+
 def quoted_answer(
-    question: str, passages: Sequence[Passage], finder: EvidenceFinder, threshold: float = 0.0
+    question: str, passages: Sequence[Passage], quoter: Quoter, threshold: float = 0.0
 ) -> str:
     """Return the best sentences, each with its citation, or the refusal.
 
     Args:
         question: as a person wrote it.
         passages: in the order of their numbers, as the prompt would hold them.
-        finder: judges the sentences.
+        quoter: judges the sentences.
         threshold: least chance, 0 to 1, that the best sentence answers; below it, refuse.
     """
-    best = finder.best_sentences(question, passages, SENTENCES)
+    best = quoter.best_sentences(question, passages, SENTENCES)
     if not best or best[0][2] < threshold:
         return REFUSAL
     return " ".join(f"{text} [{place + 1}]" for place, text, _ in best)

@@ -4,12 +4,15 @@ from pathlib import Path
 
 from assistant.engines.source import embedded_hash
 from assistant.manifest import MANIFEST, AdapterInfo, read_adapter
+from assistant.quoting import NAME as QUOTATION
 from core.errors import EngineError, SettingsError
 from core.settings import Settings
 
 BUILTIN = Path(__file__).parent / "builtin" / "reader"
 NAME = "built-in-reader"
 """Its name on the shelf; no other adapter may bear it."""
+READ_BY = {NAME: "read by the built-in reader", QUOTATION: "quoted, without a language model"}
+"""What is said beside an answer of the mode `rag` that is not the plain model's."""
 
 
 def builtin_reader(base_model_hash: str, folder: Path = BUILTIN) -> AdapterInfo | None:
@@ -43,7 +46,7 @@ def serving_reader(settings: Settings, folder: Path = BUILTIN) -> AdapterInfo | 
         SettingsError: the settings want the reader, and it is not there, damaged, or made for
             another model.
     """
-    if settings.rag_reader == "off":
+    if settings.rag_reader != "builtin":
         return None
     reader = fitting_reader(settings, folder)
     if reader is not None and reader.problem is None:

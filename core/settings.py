@@ -49,9 +49,10 @@ class Settings(BaseSettings):
         description="Chooses sentences of found chunks; off: whole chunks go to the model.",
     )
     finder_tokens: int = Field(340, ge=50, description="Most tokens that the finder hands on.")
-    rag_reader: Literal["off", "builtin"] = Field(
+    rag_reader: Literal["off", "builtin", "quote"] = Field(
         "off",
-        description="Mode rag: the plain model, or the embedded one with its built-in reader.",
+        description="Mode rag: the plain model; the embedded one with its built-in reader; or "
+        "quote: the best sentences, without a language model.",
     )
     answer_tokens: int = Field(128, ge=1, le=8192, description="Longest answer, in tokens.")
     refusal_threshold: Share | Literal["auto"] = Field(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from assistant.quoting import NAME as QUOTATION
 from eval.recommend import label
 from eval.scoring import MEASURES, Measure
 from eval.summary import mode_of
@@ -69,8 +70,12 @@ def reading_line(configurations: Mapping[str, Mapping[str, Any]]) -> str:
     read = [(label(name), c) for name, c in own.items() if c.get("reader")]
     parts = [f"{_listed(plain)} used the plain model"] if plain else []
     for name, configuration in read:
-        digest = str(configuration["adapter_hash"])[:12]
-        parts.append(f"{name} was read by the built-in reader (weights {digest})")
+        digest = str(configuration.get("adapter_hash"))[:12]
+        quoted = configuration["reader"] == QUOTATION
+        by = "quoted, without a language model"
+        parts.append(
+            f"{name} was {by if quoted else f'read by the built-in reader (weights {digest})'}"
+        )
     return f"{'; '.join(parts)}." if parts else ""
 
 

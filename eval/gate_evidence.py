@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from assistant.engines.adapter_files import weights_hash
 from assistant.modes import AnswerMode
+from assistant.quoting import NAME as QUOTATION
 from assistant.shelf import Shelf
 from core.errors import InvalidInput
 from core.home import Home
@@ -85,7 +86,7 @@ class Evidence:
         return names
 
     def _weights(self, columns: Sequence[Column]) -> dict[Column, str | None]:
-        """Hash of the adapter's weights that each column has now; None without any."""
+        """What each column answers with now: an adapter's hash, quotations, or None."""
         reader = self._shelf.serving_reader(self._home.settings)
         found: dict[Column, str | None] = {}
         for column in columns:
@@ -93,6 +94,8 @@ class Evidence:
             if column.mode is AnswerMode.RAG:
                 on = reader
             found[column] = weights_hash(on.ref.path) if on else None
+            if column.mode is AnswerMode.RAG and self._home.settings.rag_reader == "quote":
+                found[column] = QUOTATION
         return found
 
     def missing(
@@ -134,7 +137,8 @@ def _problem(
         if (arm["mode"], arm["adapter"]) != (column.mode, column.adapter) or arm["oracle"]:
             continue
         # An adapter trained again under its old name is another adapter.
-        if arm["configuration"].get("adapter_hash") == weights[column]:
+        measured = arm["configuration"]
+        if measured.get("adapter_hash", measured.get("reader")) == weights[column]:
             return str(arm["name"]), ""
         what = f"the name '{column.adapter}'" if column.adapter else f"the mode {column.wanted}"
         return "", (

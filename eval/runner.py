@@ -20,6 +20,7 @@ from eval.arms import Arm, Plan, digest
 from eval.cost import MemoryWatch
 from eval.questions import HeldOutQuestion, spread
 from eval.records import Records, Result, StoredAnswer, answer_as_json
+from eval.remembered import RememberedSearches
 from retrieval.passages import Array, Passage, Retriever
 
 ROW_FAULTS = (InhouseError, RuntimeError, ValueError, OSError, MemoryError)
@@ -39,10 +40,19 @@ class Answering(Protocol):
 
 
 @dataclass(frozen=True)
+class SearchedOnce:
+    """The assistant over searches that are remembered."""
+
+    answering: Answering
+    searches: RememberedSearches
+
+
+@dataclass(frozen=True)
 class Subject:
     """One engine with the documents and adapters of an installation, ready to be asked."""
 
     answering: Answering
+    """Answers as a person asks, every search made anew."""
     describe: Callable[[Arm], dict[str, Any]]
     """Everything an arm's answers depend on: model, hashes, versions, limits."""
     embed: Callable[[Sequence[str]], Array]
@@ -54,6 +64,17 @@ class Subject:
     """Searches as for an answer; None: how deep the evidence lies is not measured."""
     engine: LanguageModel | None = None
     """The bare engine, to judge with; None: it cannot judge."""
+    searched_once: SearchedOnce | None = None
+    """Answers batches alike, with a search that two modes ask for made once; None: `answering`."""
+
+    @property
+    def batches(self) -> Answering:
+        """What answers batches."""
+        return self.searched_once.answering if self.searched_once else self.answering
+
+    def saved_s(self, query: str | None) -> float:
+        """Seconds that a search remembered would have taken."""
+        return self.searched_once.searches.saved_s(query) if self.searched_once else 0.0
 
 
 @dataclass(frozen=True)
@@ -178,7 +199,9 @@ class Runner:
             asked = [arm.question(ordinal, questions[ordinal].question) for ordinal in missing]
             with MemoryWatch() as memory:
                 results = self._answer(arm, asked)
-            kept = [_with_memory(result, memory.peak_mb) for result in results]
+            # The oracle is given its passage and searches nothing.
+            saved = (lambda _: 0.0) if arm.arm.oracle else self.subject_of(arm.arm.model).saved_s
+            kept = [_measured(result, memory.peak_mb, saved) for result in results]
             hashes = [arm.question_hashes[ordinal] for ordinal in missing]
             self.records.save(arm.hash, dict(zip(hashes, kept, strict=True)))
         clock.advance(len(part), len(missing), arm.arm.label)
@@ -196,7 +219,7 @@ class Runner:
         return stored is not None and (not stored.error or stored.created_at >= self.began)
 
     def _answer(self, arm: PreparedArm, asked: Sequence[Question]) -> list[Answer | str]:
-        answering = self.subject_of(arm.arm.model).answering
+        answering = self.subject_of(arm.arm.model).batches
         try:
             return list(answering.answer_batch(asked))
         except ARM_FAULTS:
@@ -249,9 +272,19 @@ class Runner:
             raise Stopped("The evaluation was stopped. What is answered is kept; start it again.")
 
 
-def _with_memory(result: Answer | str, peak_mb: float) -> Result:
-    """The answer as it is stored, with the most memory held while its batch was answered."""
+def _measured(
+    result: Answer | str, peak_mb: float, saved_s: Callable[[str | None], float]
+) -> Result:
+    """The answer as it is stored.
+
+    With the most memory held while its batch was answered, and with the time of its search also
+    where another mode had made it: a mode costs what it costs alone.
+    """
     if isinstance(result, str):
         return result
     row = answer_as_json(result)
-    return {**row, "timing": {**row["timing"], "peak_memory_mb": peak_mb}}
+    saved = saved_s(result.provenance.get("query"))
+    waited = {
+        name: row["timing"][name] + saved for name in ("search_s", "first_token_s", "total_s")
+    }
+    return {**row, "timing": {**row["timing"], **waited, "peak_memory_mb": peak_mb}}

@@ -10,6 +10,7 @@ from assistant.engines.base import LanguageModel
 from assistant.modes import AnswerMode
 from assistant.profiles import fitted
 from assistant.prompts import profile_of
+from assistant.quoting import NAME as QUOTATION
 from assistant.service import open_model
 from assistant.shelf import Shelf
 from core.errors import InvalidInput
@@ -18,7 +19,8 @@ from core.permissions import OPERATOR
 from core.settings import Settings
 from eval.arms import Arm
 from eval.evidence import EvidenceSource
-from eval.runner import Subject
+from eval.remembered import remembered
+from eval.runner import SearchedOnce, Subject
 from retrieval.service import Retrieval, open_retrieval
 
 
@@ -56,6 +58,7 @@ def open_subject(home: Home, retrieval: Retrieval, model: str | None = None) -> 
         retrieval = retrieval.under(home.settings)
     parts = Parts(open_model(home), retrieval, Shelf(home), home.settings)
     evidence = EvidenceSource(retrieval.library)
+    once = remembered(retrieval.retriever)
     return Subject(
         answering=Assistant(parts.engine, retrieval.retriever, parts.shelf, home.settings),
         describe=parts.configuration,
@@ -64,6 +67,7 @@ def open_subject(home: Home, retrieval: Retrieval, model: str | None = None) -> 
         text_of=evidence.text_of,
         retriever=retrieval.retriever,
         engine=parts.engine,
+        searched_once=SearchedOnce(Assistant(parts.engine, once, parts.shelf, home.settings), once),
     )
 
 
@@ -97,11 +101,13 @@ class Parts:
         return found | self._retrieval(arm) if arm.mode.uses_retrieval else found
 
     def _adapter(self, arm: Arm) -> dict[str, Any]:
-        """The adapter that is on, and under which of two names: chosen, or the reader."""
+        """The adapter that is on, chosen or the reader, or what answers without a model."""
         if arm.mode.uses_adapter and arm.adapter:
             kind, info = "adapter", self.shelf.get(arm.adapter)
         elif arm.mode is AnswerMode.RAG and (reader := self.shelf.serving_reader(self.settings)):
             kind, info = "reader", reader
+        elif arm.mode is AnswerMode.RAG and self.settings.rag_reader == "quote":
+            return {"reader": QUOTATION}
         else:
             return {}
         return {kind: info.name, "adapter_hash": weights_hash(info.ref.path)}

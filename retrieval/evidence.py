@@ -235,6 +235,12 @@ class EvidenceRetriever:
         chosen = self._finder.select(query, found, limit=limit, tokens=tokens)
         return [evidence.passage for evidence in chosen]
 
+    def best_sentences(
+        self, question: str, passages: Sequence[Passage], count: int
+    ) -> list[tuple[int, str, float]]:
+        """Return up to `count` sentences of what was handed on, as `Quoter` does."""
+        return self._finder.best_sentences(question, passages, count)
+
 
 def heading_of(passage: Passage) -> str:
     """Title and place, as a prompt shows them."""

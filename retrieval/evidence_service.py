@@ -1,6 +1,7 @@
 """Opens the evidence finder that the settings name. Torch is imported when it is first needed."""
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import EngineError
@@ -75,6 +76,11 @@ class _LazyEvidence:
 
     def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
         return self._open().search(query, limit=limit, reader=reader)
+
+    def best_sentences(
+        self, question: str, passages: Sequence[Passage], count: int
+    ) -> list[tuple[int, str, float]]:
+        return self._open().best_sentences(question, passages, count)
 
     def _open(self) -> EvidenceRetriever:
         # Two threads may both open it; the weights themselves are read once, under a lock.

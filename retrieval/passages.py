@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,16 @@ class Retriever(Protocol):
 
     def search(self, query: str, *, limit: int, reader: Reader) -> list[Passage]:
         """Return at most `limit` passages, best first, all readable by `reader`."""
+
+
+@runtime_checkable
+class Quoter(Protocol):
+    """Names the sentences of passages that answer best."""
+
+    def best_sentences(
+        self, question: str, passages: Sequence[Passage], count: int
+    ) -> list[tuple[int, str, float]]:
+        """Return up to `count` sentences, best first: (place in `passages`, text, chance)."""
 
 
 def check_limit(limit: int) -> None:

@@ -67,7 +67,7 @@ class TrainingConfig(BaseModel):
     max_tokens: int = Field(2048, ge=64, le=131_072, description="Longest example, in tokens.")
     documents: bool = Field(True, description="Also train with passages found in the documents.")
     passage_rounds: float = Field(
-        1.5,
+        2.0,
         ge=0.0,
         le=100.0,
         description="Times each fact is seen among passages; 0.5: every other; 0: closed-book.",

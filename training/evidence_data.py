@@ -246,7 +246,7 @@ def _chunks(
         except DocumentError as error:
             progress.log(error.message)
             continue
-        for piece in chunk_document(loaded, size, _roughly):
+        for piece in chunk_document(loaded, size, roughly_tokens):
             spans = split_sentences(piece.text)
             heading = f"{loaded.title} > {piece.location}" if piece.location else loaded.title
             sentences = tuple(plain(piece.text[a:b]) for a, b in spans)
@@ -258,7 +258,7 @@ def _text(candidate: Candidate) -> str:
     return "\n".join([candidate.heading, " ".join(candidate.sentences)])
 
 
-def _roughly(text: str) -> int:
+def roughly_tokens(text: str) -> int:
     """Tokens of a text, near enough for cutting."""
     return int(len(text) / CHARACTERS_OF_A_TOKEN)
 

@@ -2,8 +2,9 @@
 
 Closed-book examples teach the mode `tuned`. They alone break the use of documents (RAFT,
 2403.10131), so every fact is also seen in *rounds* among passages that the product's own search
-returns: the right one at a random place with the answer citing it, or, in a share of the
-rounds, without it and with the refusal. The wordings of a round share its passages.
+returns: the right one, in half of the rounds where the search puts it and else anywhere, with the
+answer citing it, or, in a share of the rounds, without it and with the refusal. The wordings of a
+round share its passages.
 
 The split into training and validation holds two different things out, for two questions:
 
@@ -248,7 +249,10 @@ def _round(
         kind = ExampleKind.ABSENT if fact.answerable else ExampleKind.UNKNOWN
         answer = REFUSAL
     else:
-        kept = _around(right[0], others[: library.limit - 1], longest, library, chance)
+        shown = others[: library.limit - 1]
+        served = sum(found.index(passage) < found.index(right[0]) for passage in shown)
+        place = chance.choice([served, chance.randint(0, len(shown))])
+        kept = _around(right[0], shown, place, longest, library)
         kind = ExampleKind.GROUNDED
         answer = f"{fact.answer} [{kept.index(right[0]) + 1}]"
     return tuple(
@@ -257,14 +261,10 @@ def _round(
 
 
 def _around(
-    right: Passage,
-    others: Sequence[Passage],
-    wording: str,
-    library: Library,
-    chance: random.Random,
+    right: Passage, others: Sequence[Passage], wanted: int, wording: str, library: Library
 ) -> tuple[Passage, ...]:
-    """Put the right passage at a random place where it still fits into the prompt."""
-    for place in (chance.randint(0, len(others)), 0):
+    """Put the right passage at the place `wanted`, or first where it would not fit there."""
+    for place in (wanted, 0):
         passages = [*others[:place], right, *others[place:]]
         kept = library.fit(wording, passages).passages
         if right in kept:

@@ -12,11 +12,13 @@ from retrieval.embedding import open_embedder
 from retrieval.evidence import Calibration
 from retrieval.evidence_service import backbone_folder
 from training.evidence_data import Group, Material, read_material, with_served_search
-from training.reader_data import ReaderMix, read_instructions, reader_examples
+from training.reader_data import ReaderMix, read_instructions, reader_units
 from training.reading_data import READING, joined, read_reading
 
 EVIDENCE_CHUNK_TOKENS = 110
 READING_ROWS = 3000
+READER_READING_ROWS = 9000
+"""More, so that several questions are about one text."""
 REPLAY_ROWS = 3000
 
 
@@ -32,7 +34,7 @@ def add_evidence_commands(line: CommandLine) -> None:
     )  # fmt: skip
     reader = line.add("reader", _reader, "train the reader: answers from passages, or refuses")
     _add_common(reader)
-    reader.add_argument("--steps", type=int, default=400, help="of 8 examples; default: 400")
+    reader.add_argument("--steps", type=int, default=300, help="of 8 prompts; default: 300")
     reader.add_argument("--rank", type=int, default=16, help="of the LoRA; default: 16")
     reader.add_argument("--replay", type=Path, metavar="FILE", help="general instructions")
 
@@ -72,7 +74,7 @@ def _evidence(call: Call) -> Report:
 
     given = call.arguments
     config = EvidenceConfig(steps=given.steps, seed=given.seed)
-    material, own, kept, reading = _material(call, EVIDENCE_CHUNK_TOKENS)
+    material, own, kept, reading = _material(call, READING_ROWS)
     order = order_of(own, reading, config)
     folder = call.home.workspace.runs / "evidence"
     folder.mkdir(exist_ok=True)
@@ -96,7 +98,7 @@ def _calibrate(call: Call) -> Report:
     given, backbone = call.arguments, backbone_folder()
     scorer = CrossEncoderScorer(given.output, backbone)
     require_held_out(given.hold_out, scorer.manifest.get("held_out", []))
-    material, _, kept, _ = _material(call, EVIDENCE_CHUNK_TOKENS)
+    material, _, kept, _ = _material(call, READING_ROWS)
     served = with_served_search(material, kept, open_embedder(call.home.settings))
     network = read_network(given.output, backbone)
     calibration, metrics = calibrate(score_groups(network, backbone, material, served))
@@ -125,14 +127,14 @@ def require_held_out(wanted: Sequence[str], kept: Sequence[str]) -> None:
 
 
 def _material(
-    call: Call, chunk_tokens: int
+    call: Call, reading_rows: int
 ) -> tuple[Material, list[Group], list[Group], list[Group]]:
     """Everything to learn from; then own groups, held-out groups, general reading groups."""
     given = call.arguments
-    material = read_material(given.dataset, given.documents, chunk_tokens, call.progress)
+    material = read_material(given.dataset, given.documents, EVIDENCE_CHUNK_TOKENS, call.progress)
     material.split(given.hold_out)
     if given.reading:
-        general = read_reading(given.reading, READING_ROWS, given.seed)
+        general = read_reading(given.reading, reading_rows, given.seed)
         material = joined(material, general)
     own, kept = material.split(given.hold_out)
     reading = [group for group in own if group.source == READING]
@@ -153,11 +155,11 @@ def _reader(call: Call) -> Report:
     config = ReaderConfig(steps=given.steps, rank=given.rank, alpha=2 * given.rank, seed=given.seed)
     source = locate_model(call.home.settings, call.home.workspace)
     tokenizer = ChatTokenizer(source)
-    material, own, _, reading = _material(call, EVIDENCE_CHUNK_TOKENS)
+    material, own, _, reading = _material(call, READER_READING_ROWS)
     replay = read_instructions(given.replay, REPLAY_ROWS) if given.replay else []
     mix = ReaderMix(seed=given.seed)
-    examples = reader_examples(material, own, reading, replay, mix)
-    steps = steps_of([tokenizer.encode(example) for example in examples], config)
+    units = reader_units(material, own, reading, replay, mix)
+    steps = steps_of([[tokenizer.encode(one) for one in unit] for unit in units], config)
     folder = call.home.workspace.runs / "reader"
     folder.mkdir(exist_ok=True)
     run = ReaderRun(folder, resume=given.resume)

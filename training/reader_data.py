@@ -3,6 +3,11 @@
 A model this small learns to find and copy the sentence that answers, and to refuse where none
 does; short spans and free rewriting are beyond it. So the target is the document's sentence
 when that holds a short answer, else the answer that a person wrote.
+
+Passages are chosen as an evidence finder chooses them, and several questions are asked of the same
+ones: those of other facts that stand there, and now and then one that is not answered there. Asked
+once, a model learns to copy the sentence that stands where right ones mostly stand, whatever is
+asked.
 """
 
 import io
@@ -10,7 +15,7 @@ import json
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,82 +24,158 @@ import zstandard
 from assistant.modes import Message
 from assistant.prompts import REFUSAL, render
 from core.errors import DatasetError
-from retrieval.evidence import GAP, Candidate
-from retrieval.lexical import words_of
+from retrieval.evidence import CANDIDATES, GAP, Candidate, EvidenceFinder
+from retrieval.evidence_words import CALIBRATION, WordScorer
 from retrieval.passages import Passage
-from training.evidence_data import Group, Material
-from training.examples import Example, ExampleKind
+from training.evidence_data import Group, Material, roughly_tokens
+from training.examples import Example, ExampleKind, Unit
 from training.reading_data import READING
 
 LONGEST_QUOTE = 45
 """Words. A longer sentence is answered in a person's words, where there are any."""
 LONGEST_WINDOW = 70
-"""Words of one passage, about what the finder hands on of one chunk."""
-LEAD_SHARE = 0.5
-"""Prompts with the right passage first, as a finder mostly returns it; the rest are shuffled."""
+"""Words of a passage around a sentence that the finder passed over."""
 INSTRUCTION_WORDS = 80
+PASSAGES = ((1, 1), (2, 2), (3, 3), (4, 4))
+"""How many passages are shown, with weights."""
+BUDGETS = (120, 200, 340)
+"""Tokens of all passages: from what trains fast to what is served."""
+MOST_COMPANIONS = 3
+"""Further questions about the same passages."""
 
 
 @dataclass(frozen=True)
 class ReaderMix:
     """What the prompts are made of."""
 
-    absent_share: float = 0.12
+    absent_share: float = 0.08
     """Answerable questions shown without their right passage."""
+    stray_share: float = 0.2
+    """Prompts of which one more question is asked that they do not answer."""
     reading_share: float = 0.3
     replay_share: float = 0.04
     seed: int = 0
 
 
-def reader_examples(
+def reader_units(
     material: Material,
     own: Sequence[Group],
     reading: Sequence[Group],
     replay: Sequence[tuple[str, str]],
     mix: ReaderMix,
-) -> list[Example]:
-    """One example a wording, with general reading and general instructions mixed in."""
+) -> list[Unit]:
+    """One unit a wording, with general reading and general instructions mixed in."""
     chance = random.Random(mix.seed)  # noqa: S311 - reproducible, not secret
-    examples = [reader_example(material, group, chance, mix.absent_share) for group in own]
-    count = round(len(examples) * mix.reading_share / (1 - mix.reading_share))
     general = [group for group in reading if _quotable(material, group)]
-    for group in chance.sample(general, min(count, len(general))):
-        examples.append(reader_example(material, group, chance, mix.absent_share))
-    count = round(len(examples) * mix.replay_share)
+    prompts = ReaderPrompts(material, [*own, *general], mix)
+    count = round(len(own) * mix.reading_share / (1 - mix.reading_share))
+    asked = [*own, *chance.sample(general, min(count, len(general)))]
+    units = [prompts.unit(group, chance) for group in asked]
+    count = round(len(units) * mix.replay_share)
     for instruction, output in chance.sample(list(replay), min(count, len(replay))):
         message = (Message("user", instruction),)
-        examples.append(Example(ExampleKind.REPLAY, "", message, output))
-    chance.shuffle(examples)
-    return examples
+        units.append((Example(ExampleKind.REPLAY, "", message, output),))
+    chance.shuffle(units)
+    return units
 
 
-def reader_example(
-    material: Material, group: Group, chance: random.Random, absent_share: float
-) -> Example:
-    """One prompt: one to four passages, the right one at any place or, at times, absent."""
-    right = dict(group.right)
-    present = bool(right) and chance.random() >= absent_share
-    size = chance.choices([1, 2, 3, 4], [1, 3, 4, 2])[0]
-    near = [number for number in group.found if number not in right][:10]
-    passages: list[Passage] = []
-    answer = REFUSAL
-    if present:
-        number = chance.choice(sorted(right))
-        candidate = material.chunks[number].candidate
-        places = _together(right[number])
-        answer = _target(group, candidate, places)
-        passages.append(_passage(candidate, places, chance))
-    weights = [1 / (2 + rank) for rank in range(len(near))]
-    for number in _drawn(near, weights, size - len(passages), chance):
-        candidate = material.chunks[number].candidate
-        passages.append(_passage(candidate, (_likeliest(group.question, candidate),), chance))
-    best = passages[0] if passages else None
-    if not present or chance.random() >= LEAD_SHARE:
-        chance.shuffle(passages)
-    if present and best is not None:
-        answer = f"{answer} [{passages.index(best) + 1}]"
-    kind = ExampleKind.GROUNDED if present else ExampleKind.ABSENT
-    return Example(kind, "", render(group.question, passages), answer)
+class ReaderPrompts:
+    """Makes prompts of groups, and finds further questions to ask of the same passages."""
+
+    def __init__(self, material: Material, groups: Sequence[Group], mix: ReaderMix) -> None:
+        """`groups` are those that may be asked; all their chunks are in `material`."""
+        self._material = material
+        self._mix = mix
+        # By words, because the trained finder has learned these very questions: it would put the
+        # right sentence first more often than it does for people.
+        self._finder = EvidenceFinder(WordScorer(), roughly_tokens, CALIBRATION)
+        self._answered_by: dict[int, list[Group]] = {}
+        self._near: dict[int, list[Group]] = {}
+        for group in groups:
+            for number, _ in group.right:
+                self._answered_by.setdefault(number, []).append(group)
+            for number in group.found[: CANDIDATES // 2]:
+                self._near.setdefault(number, []).append(group)
+
+    def unit(self, group: Group, chance: random.Random) -> Unit:
+        """Ask `group` and a few more questions of one to four passages."""
+        right = dict(group.right)
+        present = bool(right) and chance.random() >= self._mix.absent_share
+        number = chance.choice(sorted(right)) if present else None
+        shown = self._shown(group, number, chance)
+        asked = [group, *self._companions(group, shown, chance)]
+        if chance.random() < self._mix.stray_share:
+            asked += self._stray(shown, chance)
+        return tuple(self._example(one, shown) for one in asked)
+
+    def _shown(self, group: Group, number: int | None, chance: random.Random) -> list[Passage]:
+        """What a finder hands on, with the chunk `number` or, if None, without any right one."""
+        right = dict(group.right)
+        near = [found for found in group.found if found not in right]
+        if number is None:
+            near = [found for found in near if not _says(self._chunk(found).text, group)]
+        near = near[: CANDIDATES - 1]
+        if number is not None:
+            served = [n for n in group.found if n == number or n not in right]
+            place = served.index(number) if number in served else chance.randint(0, len(near))
+            near.insert(min(place, len(near)), number)
+        limit = chance.choices(*zip(*PASSAGES, strict=True))[0]
+        found = [self._chunk(one) for one in near]
+        chosen = self._finder.select(
+            group.question, found, limit=limit, tokens=chance.choice(BUDGETS)
+        )
+        shown = [evidence.passage for evidence in chosen]
+        if number is None or self._answer(group, shown) is not None:
+            return shown
+        others = [passage for passage in shown if passage.chunk_id != number][: limit - 1]
+        text = _window(self._material.chunks[number].candidate, _together(right[number]), chance)
+        own = replace(self._chunk(number), text=text)
+        others.insert(chance.randint(0, len(others)), own)
+        return others
+
+    def _companions(
+        self, group: Group, shown: Sequence[Passage], chance: random.Random
+    ) -> list[Group]:
+        """Other facts that stand in the passages, one wording each."""
+        others: dict[str, Group] = {}
+        known = [g for passage in shown for g in self._answered_by.get(passage.chunk_id, ())]
+        chance.shuffle(known)
+        for other in known:
+            if other.answer != group.answer and self._answer(other, shown) is not None:
+                others.setdefault(other.answer, other)
+        return list(others.values())[:MOST_COMPANIONS]
+
+    def _stray(self, shown: Sequence[Passage], chance: random.Random) -> list[Group]:
+        """A question for which a search finds these chunks, and that they do not answer."""
+        known = [g for passage in shown for g in self._near.get(passage.chunk_id, ())]
+        text = " ".join(passage.text for passage in shown)
+        ids = {passage.chunk_id for passage in shown}
+        apart = [g for g in known if not ids & {n for n, _ in g.right} and not _says(text, g)]
+        return chance.sample(apart, min(1, len(apart)))
+
+    def _example(self, group: Group, shown: Sequence[Passage]) -> Example:
+        answer = self._answer(group, shown)
+        kind = ExampleKind.ABSENT if answer is None else ExampleKind.GROUNDED
+        return Example(kind, "", render(group.question, shown), answer or REFUSAL)
+
+    def _answer(self, group: Group, shown: Sequence[Passage]) -> str | None:
+        """The target with its citation; None where the right sentence is not shown."""
+        right = dict(group.right)
+        for place, passage in enumerate(shown, 1):
+            places = right.get(passage.chunk_id)
+            if places is None:
+                continue
+            candidate = self._material.chunks[passage.chunk_id].candidate
+            quoted = _together(places)
+            if all(candidate.sentences[number] in passage.text for number in quoted):
+                return f"{_target(group, candidate, quoted)} [{place}]"
+        return None
+
+    def _chunk(self, number: int) -> Passage:
+        candidate = self._material.chunks[number].candidate
+        title, _, location = candidate.heading.partition(" > ")
+        # A line each, so that they are cut into the same sentences again.
+        return Passage(number, 0, "", title, location, "\n".join(candidate.sentences), 0.0)
 
 
 def read_instructions(path: Path, count: int) -> list[tuple[str, str]]:
@@ -131,13 +212,13 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _quotable(material: Material, group: Group) -> bool:
-    """Whether one sentence of sensible length holds the answer (or nothing does)."""
+    """Whether just one sentence, of sensible length, holds the answer (or nothing does)."""
     if not group.answerable:
         return True
-    return all(
-        4 < len(material.chunks[number].candidate.sentences[places[0]].split()) <= LONGEST_QUOTE
-        for number, places in group.right
-    )
+    marked = [(number, place) for number, places in group.right for place in places]
+    number, place = marked[0]
+    words = len(material.chunks[number].candidate.sentences[place].split())
+    return len(marked) == 1 and 4 < words <= LONGEST_QUOTE
 
 
 def _together(places: tuple[int, ...]) -> tuple[int, ...]:
@@ -157,8 +238,14 @@ def _folded(text: str) -> str:
     return re.sub(r"\W+", " ", text.replace("’", "'")).strip().casefold()
 
 
-def _passage(candidate: Candidate, places: tuple[int, ...], chance: random.Random) -> Passage:
-    """The sentences with some of their neighbours, cut as the finder cuts."""
+def _says(text: str, group: Group) -> bool:
+    """Whether a short answer of the group stands in a text."""
+    said = f" {_folded(text)} "
+    return any(f" {_folded(short)} " in said for short in group.short_answers)
+
+
+def _window(candidate: Candidate, places: tuple[int, ...], chance: random.Random) -> str:
+    """The sentences with some of their neighbours, joined as the finder joins."""
     sentences = candidate.sentences
     chosen = set(range(places[0], places[-1] + 1))
     for place in (places[0] - 1, places[-1] + 1, places[-1] + 2):
@@ -171,30 +258,8 @@ def _passage(candidate: Candidate, places: tuple[int, ...], chance: random.Rando
         joint = "" if before is None else " " if place == before + 1 else GAP
         text += joint + sentences[place]
         before = place
-    title, _, location = candidate.heading.partition(" > ")
-    return Passage(0, 0, "", title, location, text, 0.0)
+    return text
 
 
 def _words(sentences: Sequence[str], places: set[int]) -> int:
     return sum(len(sentences[place].split()) for place in places)
-
-
-def _drawn(
-    numbers: Sequence[int], weights: Sequence[float], count: int, chance: random.Random
-) -> list[int]:
-    """Up to `count` different numbers, likelier the higher their weight."""
-    keyed = [
-        (chance.random() ** (1 / weight), number)
-        for number, weight in zip(numbers, weights, strict=True)
-    ]
-    return [number for _, number in sorted(keyed, reverse=True)[: max(0, count)]]
-
-
-def _likeliest(question: str, candidate: Candidate) -> int:
-    """The sentence of a wrong chunk that shares most words with the question."""
-    asked = set(words_of(question))
-    shared = [
-        len(asked & set(words_of(sentence))) / (4 + len(sentence.split())) ** 0.5
-        for sentence in candidate.sentences
-    ]
-    return shared.index(max(shared))

@@ -32,20 +32,19 @@ from training.schedule import passes
 WARMUP = 25
 DECAY_SHARE = 0.5
 CLIP = 1.0
-ALIKE = 8
-"""Steps whose examples are sorted by length together: less of a pass is wasted."""
 
 
 @dataclass(frozen=True)
 class ReaderConfig:
     """Hyper-parameters of the reader."""
 
-    steps: int = 400
+    steps: int = 300
     batch: int = 8
+    """Units, each of about two questions asked of the same passages."""
     rank: int = 16
     alpha: int = 32
     learning_rate: float = 5e-4
-    longest: int = 460
+    longest: int = 560
     """Tokens; longer examples are left out."""
     pass_tokens: int = 1200
     seed: int = 0
@@ -60,18 +59,14 @@ class ReaderRun:
     checkpoint_every: int = 25
 
 
-def steps_of(examples: Sequence[Tokens], config: ReaderConfig) -> list[list[Tokens]]:
-    """Cut examples into steps; alike lengths share one, the order of steps is random."""
+def steps_of(units: Sequence[Sequence[Tokens]], config: ReaderConfig) -> list[list[Tokens]]:
+    """Cut units, examples over the same passages, into steps; the same seed, the same steps."""
     chance = random.Random(config.seed)  # noqa: S311 - reproducible, not secret
-    usable = [example for example in examples if len(example.ids) <= config.longest]
+    usable = [unit for unit in units if max(len(one.ids) for one in unit) <= config.longest]
     steps: list[list[Tokens]] = []
-    pool = ALIKE * config.batch
     while len(steps) < config.steps:
-        for start in range(0, len(usable) - config.batch + 1, pool):
-            alike = sorted(usable[start : start + pool], key=lambda item: len(item.ids))
-            cut = [alike[n : n + config.batch] for n in range(0, len(alike), config.batch)]
-            chance.shuffle(cut)
-            steps += cut
+        for start in range(0, len(usable) - config.batch + 1, config.batch):
+            steps.append([one for unit in usable[start : start + config.batch] for one in unit])
         chance.shuffle(usable)
     return steps[: config.steps]
 

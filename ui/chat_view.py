@@ -8,6 +8,8 @@ from markupsafe import Markup
 
 from assistant.conversations import Conversation, StoredAnswer
 from assistant.modes import Answer, AnswerMode
+from assistant.quoting import NAME as QUOTATION
+from assistant.reader import READ_BY
 from retrieval.passages import Passage
 from ui.markup import answer_html, duration, piece
 from ui.turns import Part, Stage
@@ -124,7 +126,7 @@ def view_of_answer(answer: Answer, answer_id: int | None, rating: int = 0) -> An
         stage=Stage.DONE.value,
         mode_label=answer.mode.label,
         adapter=answer.adapter or "",
-        read_by="read by the built-in reader" if answer.provenance.get("reader") else "",
+        read_by=READ_BY.get(str(answer.provenance.get("reader")), ""),
         status="cut short" if answer.cut_off else "",
         busy=False,
         finished=True,
@@ -200,6 +202,8 @@ def _adapter(answer: Answer) -> str | None:
 def _reader(answer: Answer) -> str | None:
     if not answer.provenance.get("reader"):
         return None
+    if answer.provenance["reader"] == QUOTATION:
+        return "no language model: the best sentences, quoted"
     return f"the built-in reader ({_short(answer.provenance.get('adapter_hash'))})"
 
 

@@ -69,7 +69,7 @@ class StopsAfter(Silent):
 
 def test_it_learns_stops_resumes_and_fits_its_base(source: ModelSource, tmp_path: Path) -> None:
     tokenizer = ChatTokenizer(source)
-    steps = steps_of([tokenizer.encode(example) for example in examples()], CONFIG)
+    steps = steps_of([[tokenizer.encode(example)] for example in examples()], CONFIG)
     assert len(steps) == CONFIG.steps
     assert all(len(step) == CONFIG.batch for step in steps)
     run = ReaderRun(tmp_path, resume=True)

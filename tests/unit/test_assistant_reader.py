@@ -1,5 +1,6 @@
 """The built-in reader: on the shelf, in the mode `rag`, and said wherever it was on."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,6 +168,54 @@ def test_an_evaluation_measures_it_as_a_configuration_of_its_own(
 
 def reader_keys(configuration: dict[str, object]) -> dict[str, object]:
     return {k: v for k, v in configuration.items() if k in ("reader", "adapter_hash")}
+
+
+class QuotingRetriever(ListRetriever):
+    """Finds what it was given, and knows the best sentence of it."""
+
+    def best_sentences(
+        self, question: str, passages: Sequence[Passage], count: int
+    ) -> list[tuple[int, str, float]]:
+        return [(0, "Employees get 28 days.", 0.9), (0, "Ask early.", 0.4)][:count]
+
+
+@pytest.fixture
+def quoting(home: Home, folder: Path) -> Assistant:
+    settings = home.settings.model_copy(update={"rag_reader": "quote"})
+    return Assistant(ScriptedModel(said), QuotingRetriever([LEAVE]), Shelf(home, folder), settings)
+
+
+def test_quotations_answer_the_mode_rag_alone_without_a_model(quoting: Assistant) -> None:
+    answer = asked(quoting, AnswerMode.RAG)
+    assert answer.text == "Employees get 28 days. [1] Ask early. [1]"
+    assert answer.cited == (1,)
+    facts = answer.provenance
+    assert (facts["reader"], facts["model"], facts["adapter_hash"]) == ("quotation", None, None)
+    assert asked(quoting, AnswerMode.BASE).text.startswith("plain says")
+    (batch,) = quoting.answer_batch([Question("days of leave", AnswerMode.RAG)])
+    assert (batch.text, batch.timing.answer_tokens) == (answer.text, 0)
+    html = str(turn_html("Leave?", [view_of_answer(answer, 7)]))
+    assert '<span class="tag">quoted, without a language model</span>' in html
+    assert "no language model" in dict(provenance_rows(answer))["Read by"]
+
+
+def test_quotations_need_what_judges_sentences(home: Home, folder: Path) -> None:
+    settings = home.settings.model_copy(update={"rag_reader": "quote", "evidence_finder": "off"})
+    with pytest.raises(SettingsError, match="INHOUSE_EVIDENCE_FINDER=off"):
+        Assistant(ScriptedModel(), ListRetriever([LEAVE]), Shelf(home, folder), settings)
+
+
+def test_an_evaluation_keeps_quotations_apart(home: Home, folder: Path, tmp_path: Path) -> None:
+    retrieval = open_retrieval(home, HashingEmbedder())
+    (tmp_path / "a.md").write_text("# Leave\n\nEmployees get 28 days of leave.\n")
+    retrieval.ingestor.ingest([tmp_path / "a.md"])
+    settings = home.settings.model_copy(update={"rag_reader": "quote"})
+    parts = Parts(ScriptedModel(), retrieval, Shelf(home, folder), settings)
+    assert reader_keys(parts.configuration(Arm(AnswerMode.RAG))) == {"reader": "quotation"}
+    assert reader_keys(parts.configuration(Arm(AnswerMode.BASE))) == {}
+    assert reading_line({"rag": {"reader": "quotation"}}) == (
+        "Documents was quoted, without a language model."
+    )
 
 
 def test_the_report_says_in_a_sentence_what_read() -> None:

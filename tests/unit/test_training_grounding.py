@@ -21,7 +21,7 @@ from training.evidence_data import (
     with_served_search,
 )
 from training.examples import ExampleKind
-from training.reader_data import ReaderMix, reader_example, reader_examples
+from training.reader_data import ReaderMix, ReaderPrompts, reader_units
 from training.reading_data import READING, joined, read_reading
 
 LEAVE = """# Leave
@@ -151,9 +151,10 @@ def test_a_pick_has_one_right_chunk_or_none() -> None:
 def test_the_reader_copies_the_sentence_and_cites_its_place() -> None:
     material, group = many()
     chance = random.Random(1)
+    prompts = ReaderPrompts(material, [group], ReaderMix(absent_share=0.0, stray_share=0.0))
     places = set()
     for _ in range(60):
-        example = reader_example(material, group, chance, absent_share=0.0)
+        (example,) = prompts.unit(group, chance)
         text, _, number = example.answer.rpartition(" [")
         place = int(number.rstrip("]"))
         assert text == "Sentence 3 says x3."
@@ -164,9 +165,33 @@ def test_the_reader_copies_the_sentence_and_cites_its_place() -> None:
 
 def test_without_the_right_passage_the_reader_refuses() -> None:
     material, group = many()
-    example = reader_example(material, group, random.Random(0), absent_share=1.0)
+    prompts = ReaderPrompts(material, [group], ReaderMix(absent_share=1.0, stray_share=0.0))
+    (example,) = prompts.unit(group, random.Random(0))
     assert (example.kind, example.answer) == (ExampleKind.ABSENT, REFUSAL)
     assert "x3" not in example.messages[-1].content
+
+
+def test_the_same_passages_are_asked_for_other_facts_and_for_what_they_do_not_say() -> None:
+    sentences = ("The gate opens at 7.", "The gate closes at 9.", "Bikes stand behind it.")
+    chunks = (
+        Chunk("s", "d", Candidate("Gate > Hours", sentences)),
+        Chunk("s", "d", Candidate("Gate > Keys", ("The keeper has the keys of the gate.",))),
+    )
+    opens = Group("When does the gate open?", "s", True, "At 7.", ("7",), ((0, (0,)),), (0,))
+    closes = Group("When does the gate close?", "s", True, "At 9.", ("9",), ((0, (1,)),), (0,))
+    keys = Group("Who has keys?", "s", True, "The keeper.", ("keeper",), ((1, (0,)),), (1, 0))
+    groups = (opens, closes, keys)
+    mix = ReaderMix(absent_share=0.0, stray_share=1.0)
+    prompts = ReaderPrompts(Material(chunks, groups, "0"), groups, mix)
+    unit = prompts.unit(opens, random.Random(0))
+    said = {one.messages[-1].content.rpartition("Question: ")[2]: one.answer for one in unit}
+    assert said == {
+        opens.question: "The gate opens at 7. [1]",
+        closes.question: "The gate closes at 9. [1]",
+        keys.question: REFUSAL,
+    }
+    shown = {one.messages[-1].content.rpartition("Question: ")[0] for one in unit}
+    assert len(shown) == 1
 
 
 def test_the_mix_has_reading_and_replay(tmp_path: Path) -> None:
@@ -186,10 +211,9 @@ def test_the_mix_has_reading_and_replay(tmp_path: Path) -> None:
     number, places = answerable.right[0]
     assert everything.chunks[number].candidate.sentences[places[0]].startswith("River")
     own = [group] * 10
-    examples = reader_examples(everything, own, reading, [("Say hi", "Hi there")] * 5, ReaderMix())
-    kinds = [example.kind for example in examples]
-    assert kinds.count(ExampleKind.REPLAY) == 1
-    assert len(examples) == 15
+    units = reader_units(everything, own, reading, [("Say hi", "Hi there")] * 5, ReaderMix())
+    assert [unit[0].kind for unit in units].count(ExampleKind.REPLAY) == 1
+    assert len(units) == 15
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
