@@ -41,7 +41,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 
 test: install-dev ## All tests: unit, integration, browser (sets up all it needs)
 	@sh tests/prepare.sh
-	@$(BIN)/python -m pytest tests/unit tests/test_architecture.py tests/integration tests/e2e
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 \
+		tests/e2e tests/integration tests/unit tests/test_architecture.py
 
 coverage: install-dev ## All tests, with the share of lines and branches they reach
 	@sh tests/prepare.sh
@@ -85,7 +86,7 @@ evaluate: install ## The four modes on the sample company's held-out questions
 benchmarks: install-dev ## Speed and quality against named peers, as ratios
 	@$(BIN)/python -m benchmarks.retrieval
 	@$(BIN)/python -m benchmarks.generation --workspace $(WORKSPACE)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.evaluation
+	@$(BIN)/python -m benchmarks.evaluation
 
 clean: ## Remove the virtual environment and caches; the workspace stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

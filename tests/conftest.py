@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from core.home import Home, open_home
 
@@ -13,6 +15,18 @@ settings.register_profile("house", deadline=None, max_examples=60)
 settings.load_profile("house")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+class FilesTogether(LoadFileScheduling):  # type: ignore[misc]
+    """Hands each file to one process, and all browser tests: they use one application."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
+    """Say how two processes share the tests."""
+    return FilesTogether(config, log)
 
 
 @pytest.fixture(scope="session")

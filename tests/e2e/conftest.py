@@ -46,6 +46,8 @@ class Desk:
     def __init__(self, browser: Browser, app: RunningApp, width: int = 1280) -> None:
         self.app = app
         self._context = browser.new_context(viewport={"width": width, "height": 800})
+        # A machine with other work, or a cold disk, must not fail a test.
+        self._context.set_default_timeout(SLOW)
         self.page: Page = self._context.new_page()
         self.requests: list[str] = []
         self.problems: list[str] = []

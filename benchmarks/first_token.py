@@ -1,0 +1,103 @@
+"""Claim: evidence first answers sooner than four whole chunks, though a finder reads twelve.
+
+Peer, in the same run and before the same language model: LangChain's tutorial search
+(RecursiveCharacterTextSplitter 1000/200, MiniLM, FAISS) with its four best chunks in the prompt.
+Seconds are from the question to the first piece of the answer, on a clock.
+
+    python -m benchmarks.first_token --workspace DIR [--handbook DIR] [--rows N]
+
+The workspace keeps the index between runs.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sentence_transformers import SentenceTransformer
+
+from assistant.engines.base import LanguageModel, Sampling, never
+from assistant.prompts import render
+from assistant.service import open_model
+from benchmarks.retrieval import SHARED, tutorial
+from core.home import Home, open_home
+from core.permissions import OPERATOR
+from core.progress import Silent
+from retrieval.evidence_service import backbone_folder
+from retrieval.passages import Passage
+from retrieval.service import open_retrieval
+
+CHUNKS = 4
+
+Find = Callable[[str], Sequence[Passage]]
+
+
+def first_tokens(model: LanguageModel, find: Find, questions: Sequence[str]) -> list[float]:
+    """Seconds to the first piece of each answer, after one question that is not counted."""
+    seconds = []
+    for question in (questions[0], *questions):
+        started = time.monotonic()
+        prompt = render(question, find(question))
+        pieces = model.stream(prompt, adapter=None, sampling=Sampling(2), cancelled=never)
+        next(iter(pieces))
+        seconds.append(time.monotonic() - started)
+    return seconds[1:]
+
+
+def ours(home: Home, handbook: Path) -> Find:
+    """The product's search and evidence finder, as they come."""
+    retrieval = open_retrieval(home)
+    if not retrieval.library.count(OPERATOR):
+        retrieval.ingestor.ingest([handbook], progress=Silent())
+    passages = home.settings.passages
+    return lambda question: retrieval.retriever.search(question, limit=passages, reader=OPERATOR)
+
+
+def theirs(handbook: Path) -> Find:
+    """The tutorial's search, its chunks as passages."""
+    search, _, _ = tutorial(handbook, SentenceTransformer(str(backbone_folder())))
+    return lambda question: [
+        Passage(0, 0, document, document, "", text, 0.0)
+        for document, text in search(question)[:CHUNKS]
+    ]
+
+
+def main() -> int:
+    """Run and print both medians and their ratio."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--handbook", type=Path, default=SHARED / "handbooks" / "18f-handbook")
+    parser.add_argument(
+        "--questions", type=Path, default=SHARED / "qa" / "18f" / "heldout_unseen.jsonl"
+    )
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=20)
+    arguments = parser.parse_args()
+    for path in (arguments.handbook, arguments.questions):
+        if not path.exists():
+            print(f"Not measured: '{path}' is missing. Name another with --handbook and "
+                  "--questions.", file=sys.stderr)  # fmt: skip
+            return 2
+    lines = arguments.questions.read_text("utf-8").splitlines()
+    step = max(1, len(lines) // arguments.rows)
+    questions = [json.loads(line)["question"] for line in lines[::step][: arguments.rows]]
+    home = open_home(workspace=arguments.workspace)
+    model = open_model(home)
+    medians = {}
+    for name, find in (
+        ("evidence finder", ours(home, arguments.handbook)),
+        ("four chunks", theirs(arguments.handbook)),
+    ):
+        medians[name] = statistics.median(first_tokens(model, find, questions))
+        print(f"{name:16} first token after {medians[name]:.2f} s (median of {len(questions)})")
+    ratio = medians["four chunks"] / medians["evidence finder"]
+    print(f"evidence is {ratio:.2f} times as fast as four chunks")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
