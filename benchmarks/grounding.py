@@ -65,6 +65,8 @@ class Bench:
     tokens: ChatTokenizer
     rows: list[dict[str, Any]]
     finders: dict[str, EvidenceFinder]
+    candidates: int = CANDIDATES
+    """Chunks of the search that are chosen from."""
 
     @property
     def best_finder(self) -> EvidenceFinder:
@@ -155,7 +157,7 @@ def measure_evidence(bench: Bench) -> dict[str, Any]:
     results: dict[str, Any] = {}
     found = {
         row["id"]: bench.retrieval.retriever.search(
-            row["question"], limit=CANDIDATES, reader=OPERATOR
+            row["question"], limit=bench.candidates, reader=OPERATOR
         )
         for row in bench.rows
     }
@@ -198,7 +200,9 @@ def measure_oracle(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
     chance = random.Random(0)
     prompts: list[tuple[dict[str, Any], list[Passage]]] = []
     for row in bench.rows:
-        found = bench.retrieval.retriever.search(row["question"], limit=CANDIDATES, reader=OPERATOR)
+        found = bench.retrieval.retriever.search(
+            row["question"], limit=bench.candidates, reader=OPERATOR
+        )
         right = [passage for passage in found if holds(passage, row)][:1]
         if _has(row) and not right:
             continue
@@ -226,7 +230,7 @@ def measure_answers(
         prompts = []
         for row in bench.rows:
             found = bench.retrieval.retriever.search(
-                row["question"], limit=CANDIDATES, reader=OPERATOR
+                row["question"], limit=bench.candidates, reader=OPERATOR
             )
             prompts.append((row, choose(row["question"], found)))
         for name, adapter in adapters.items():
@@ -244,7 +248,9 @@ def measure_quotes(bench: Bench) -> dict[str, Any]:
         said, started = [], time.monotonic()
         for row in bench.rows:
             question = row["question"]
-            found = bench.retrieval.retriever.search(question, limit=CANDIDATES, reader=OPERATOR)
+            found = bench.retrieval.retriever.search(
+                question, limit=bench.candidates, reader=OPERATOR
+            )
             kept = choose(question, found)
             said.append(Said(row, kept, quoted_answer(question, kept, finder)))
         results[name] = _summary(said, finder.threshold) | {
@@ -349,7 +355,7 @@ def prepare(arguments: argparse.Namespace) -> Bench:
     if BUILTIN.is_dir():
         finders["trained finder"] = open_finder(embedder)
     tokens = ChatTokenizer(locate_model(home.settings, home.workspace))
-    return Bench(home, retrieval, tokens, rows, finders)
+    return Bench(home, retrieval, tokens, rows, finders, arguments.candidates)
 
 
 def main() -> int:
@@ -361,6 +367,7 @@ def main() -> int:
     parser.add_argument("--questions", type=Path, default=SHARED / "qa" / "18f")
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=0, help="questions per file; 0: all")
+    parser.add_argument("--candidates", type=int, default=CANDIDATES, help="chunks to choose from")
     parser.add_argument(
         "--parts", nargs="+", choices=["evidence", "oracle", "quotes", "answers"],
         default=["evidence"],
