@@ -340,14 +340,10 @@ def prepare(arguments: argparse.Namespace) -> Bench:
     rows = []
     for kind in KINDS:
         path = arguments.questions / f"heldout_{kind}.jsonl"
-        lines = path.read_text("utf-8").splitlines()
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         # Evenly spaced: neighbours ask about the same page.
-        lines = (
-            lines[:: max(1, len(lines) // arguments.rows)][: arguments.rows]
-            if arguments.rows
-            else lines
-        )
-        rows += [{**json.loads(line), "kind": kind} for line in lines]
+        few = _spread(lines, arguments.rows or len(lines))
+        rows += [{**row, "kind": kind} for row in few]
     for row in rows:
         row.setdefault("evidence_quote", "")
     embedder = retrieval.embedder
