@@ -137,11 +137,11 @@ def test_an_evaluation_ends_in_a_report(boss: Desk, adapter: str) -> None:
     content = "\n".join(json.dumps(row) for row in rows).encode()
     page = boss.open("/evaluation")
     page.locator(".sheet").get_by_role("link", name="Question sets").click()
-    page.get_by_text("Add a question set").click()
+    page.get_by_role("button", name="Add a question set").click()
     page.locator("input[type=file]").set_input_files(
         FilePayload(name="held-out.jsonl", mimeType="application/json", buffer=content)
     )
-    page.get_by_text("held-out.jsonl").wait_for()
+    page.get_by_label("held-out.jsonl").wait_for()
     page.get_by_role("button", name="Check and add").click()
     page.get_by_text("is added: 2 questions").wait_for(timeout=SLOW)
     boss.open("/evaluation")

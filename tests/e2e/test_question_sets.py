@@ -24,11 +24,11 @@ def table() -> bytes:
 @pytest.fixture(scope="module")
 def uploaded(boss: Desk, documents: list[str]) -> str:
     page = boss.open("/question-sets")
-    page.get_by_text("Add a question set").click()
+    page.get_by_role("button", name="Add a question set").click()
     page.locator("input[type=file]").first.set_input_files(
         FilePayload(name="office.csv", mimeType="text/csv", buffer=table())
     )
-    page.get_by_text("office.csv").wait_for()
+    page.get_by_label("office.csv").wait_for()
     page.get_by_role("button", name="Check and add").click()
     page.get_by_text("is added: 6 questions").wait_for(timeout=SLOW)
     page.get_by_text("holds 6 questions: below 30").first.wait_for()

@@ -27,7 +27,7 @@ def csv_of_facts() -> FilePayload:
 def start(page: Page) -> None:
     page.get_by_role("heading", name="1. Data").wait_for()
     page.locator("input[type=file]").first.set_input_files(csv_of_facts())
-    page.get_by_text("facts.csv").wait_for()
+    page.get_by_label("facts.csv").wait_for()
     page.get_by_role("button", name="Check the data").click()
     page.get_by_text("facts to teach").wait_for(timeout=SLOW)
     page.get_by_text("Advanced: every setting").click()

@@ -56,7 +56,8 @@ class Office:
         answering = Assistant(self.model, retriever, Shelf(self.home), self.home.settings)
         subject = replace(
             open_subject(self.home, self.retrieval),
-            answering=answering, describe=describe, retriever=None, engine=None,
+            answering=answering, searched_once=None, describe=describe, retriever=None,
+            engine=None,
         )  # fmt: skip
         return Evaluations(self.home, lambda _home: lambda _model: subject)
 
