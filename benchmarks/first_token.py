@@ -12,7 +12,6 @@ The workspace keeps the index between runs.
 import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +21,8 @@ from sentence_transformers import SentenceTransformer
 from assistant.engines.base import LanguageModel, Sampling, never
 from assistant.prompts import render
 from assistant.service import open_model
-from benchmarks.retrieval import SHARED, tutorial
+from benchmarks.retrieval import tutorial
+from benchmarks.shared_data import HANDBOOK, QUESTIONS, all_there
 from core.home import Home, open_home
 from core.permissions import OPERATOR
 from core.progress import Silent
@@ -70,18 +70,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--handbook", type=Path, default=SHARED / "handbooks" / "18f-handbook")
-    parser.add_argument(
-        "--questions", type=Path, default=SHARED / "qa" / "18f" / "heldout_unseen.jsonl"
-    )
+    parser.add_argument("--handbook", type=Path, default=HANDBOOK)
+    parser.add_argument("--questions", type=Path, default=QUESTIONS / "heldout_unseen.jsonl")
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=20)
     arguments = parser.parse_args()
-    for path in (arguments.handbook, arguments.questions):
-        if not path.exists():
-            print(f"Not measured: '{path}' is missing. Name another with --handbook and "
-                  "--questions.", file=sys.stderr)  # fmt: skip
-            return 2
+    if not all_there(arguments.handbook, arguments.questions):
+        return 2
     lines = arguments.questions.read_text("utf-8").splitlines()
     step = max(1, len(lines) // arguments.rows)
     questions = [json.loads(line)["question"] for line in lines[::step][: arguments.rows]]

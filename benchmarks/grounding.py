@@ -32,6 +32,7 @@ from assistant.prompts import REFUSAL, heading, is_refusal, render  # noqa: E402
 from assistant.quoting import quoted_answer  # noqa: E402
 from assistant.reader import builtin_reader  # noqa: E402
 from assistant.service import open_model  # noqa: E402
+from benchmarks.shared_data import HANDBOOK, QUESTIONS, all_there  # noqa: E402
 from core.home import Home, open_home  # noqa: E402
 from core.permissions import OPERATOR  # noqa: E402
 from core.progress import Silent  # noqa: E402
@@ -44,7 +45,6 @@ from retrieval.service import Retrieval, open_retrieval  # noqa: E402
 from training.evidence_data import fold  # noqa: E402
 from training.tokenizer import ChatTokenizer  # noqa: E402
 
-SHARED = ROOT.parent / "shared"
 KINDS = ("seen", "unseen", "unanswerable")
 BUDGET = 350
 """Tokens of the language model, numbers and headings included."""
@@ -359,8 +359,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--handbook", type=Path, default=SHARED / "handbooks" / "18f-handbook")
-    parser.add_argument("--questions", type=Path, default=SHARED / "qa" / "18f")
+    parser.add_argument("--handbook", type=Path, default=HANDBOOK)
+    parser.add_argument("--questions", type=Path, default=QUESTIONS)
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=0, help="questions per file; 0: all")
     parser.add_argument("--candidates", type=int, default=CANDIDATES, help="chunks to choose from")
@@ -372,11 +372,8 @@ def main() -> int:
         "--ways", nargs="+", choices=["plain", "finder"], default=["plain", "finder"]
     )
     arguments = parser.parse_args()
-    for path in (arguments.handbook, arguments.questions):
-        if not path.exists():
-            print(f"Not measured: '{path}' is missing. Name another with --handbook and "
-                  "--questions.", file=sys.stderr)  # fmt: skip
-            return 2
+    if not all_there(arguments.handbook, arguments.questions):
+        return 2
     bench = prepare(arguments)
     source = locate_model(bench.home.settings, bench.home.workspace)
     reader = builtin_reader(source.hash)

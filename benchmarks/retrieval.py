@@ -26,6 +26,7 @@ from sqlalchemy import select
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.shared_data import HANDBOOK, QUESTIONS, all_there  # noqa: E402
 from core.errors import DocumentError  # noqa: E402
 from core.home import Home, open_home  # noqa: E402
 from core.permissions import OPERATOR  # noqa: E402
@@ -38,7 +39,6 @@ from retrieval.search import HybridRetriever, Ranking  # noqa: E402
 from retrieval.service import open_retrieval  # noqa: E402
 from retrieval.tables import ChunkRow, DocumentRow  # noqa: E402
 
-SHARED = ROOT.parent / "shared"
 TOP = 5
 DEEP = 20
 BUDGET_TOKENS = 700
@@ -226,22 +226,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--handbook", type=Path, default=SHARED / "handbooks" / "18f-handbook")
+    parser.add_argument("--handbook", type=Path, default=HANDBOOK)
     parser.add_argument(
         "--questions",
         type=Path,
         nargs="+",
-        default=[SHARED / "qa" / "18f" / f"heldout_{kind}.jsonl" for kind in ("seen", "unseen")],
+        default=[QUESTIONS / f"heldout_{kind}.jsonl" for kind in ("seen", "unseen")],
     )
     parser.add_argument("--rows", type=int, default=0, help="questions per file; 0: all")
     parser.add_argument("--no-peer", action="store_true", help="leave the tutorial pipeline out")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    for path in (arguments.handbook, *arguments.questions):
-        if not path.exists():
-            print(f"Not measured: '{path}' is missing. The real handbooks lie in '{SHARED}'; "
-                  "name others with --handbook and --questions.", file=sys.stderr)  # fmt: skip
-            return 2
+    if not all_there(arguments.handbook, *arguments.questions):
+        return 2
     with tempfile.TemporaryDirectory() as folder:
         result = measure(arguments, Path(folder) / "workspace")
     print(json.dumps(result) if arguments.json else show(result))
