@@ -118,13 +118,15 @@ class Evidence:
         )
 
     def _question_sets(self, *, general: bool) -> list[QuestionSet]:
-        """The stored sets of that sort, of each name the newest version."""
+        """The stored sets of that sort: of each name the newest version, equal ones once."""
         newest: dict[str, QuestionSet] = {}
         for one in self._sets.list():
             newest.setdefault(one.name, one)
+        # `eval run --questions FILE` stores a file under its name, though it may be there already.
+        different = {one.version: one for one in newest.values()}
         return [
             one
-            for one in newest.values()
+            for one in different.values()
             if all(is_general(question) for question in one.questions) == general
         ]
 

@@ -124,6 +124,15 @@ def test_exactly_the_missing_evaluations_are_queued_once_and_open_the_gate(home:
     assert shelf.default() == "old"
 
 
+def test_a_set_stored_under_two_names_is_asked_once(home: Home) -> None:
+    shelf_with(home, "old")
+    question_set(home)
+    QuestionSets(home).add(eval_fakes.rows(40, 120), "the same from a file")
+    missing = Gate(home).judge("old").checks[0].missing
+    assert missing is not None
+    assert (len(missing.question_set_ids), missing.questions) == (1, 160)
+
+
 def test_one_evaluation_can_carry_both_comparisons(home: Home) -> None:
     shelf_with(home, "old")
     made = service(home)
