@@ -23,7 +23,7 @@ from assistant.prompts import REFUSAL, Prompt, PromptBuilder, profile_of
 from assistant.quoting import NAME as QUOTATION
 from assistant.quoting import quoted_answer, serving_quoter
 from assistant.shelf import Shelf
-from core.errors import AdapterError, InvalidInput
+from core.errors import AdapterError, InvalidInput, Stopped
 from core.permissions import Reader
 from core.settings import Settings
 from retrieval.passages import Passage, Retriever
@@ -117,19 +117,24 @@ class Assistant:
         """
         return self._events(self._accept(question), cancelled)
 
-    def answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer_batch(
+        self, questions: Sequence[Question], cancelled: Callable[[], bool] = never
+    ) -> list[Answer]:
         """Answer all, in order: the prompts, decoding and checks of `answer`.
 
         Searches are timed each; generation is timed together and shared out evenly, which
         `provenance["timing"]` says.
 
         Raises:
+            Stopped: `cancelled()` turned true, which is asked between searches and tokens.
             As `answer`.
         """
         works = [self._accept(question) for question in questions]
         groups: dict[str, list[int]] = {}
         answers: dict[int, Answer] = {}
         for number, work in enumerate(works):
+            if cancelled():
+                raise Stopped("The answers were stopped while documents were searched.")
             work.started = time.monotonic()
             self._prepare(work)
             if (said := self._without_model(work)) is not None:
@@ -142,6 +147,7 @@ class Assistant:
                 [works[number].prompt.messages for number in numbers],
                 adapter=works[numbers[0]].ref,
                 sampling=self._sampling,
+                cancelled=cancelled,
             )
             share = (time.monotonic() - started) / len(numbers)
             for number, result in zip(numbers, results, strict=True):

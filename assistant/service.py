@@ -56,9 +56,12 @@ class LazyModel:
         *,
         adapter: AdapterRef | None,
         sampling: Sampling,
+        cancelled: Callable[[], bool] = never,
     ) -> list[Generation]:
         """Answer all prompts, as `LanguageModel.generate_batch`."""
-        return self._loaded().generate_batch(prompts, adapter=adapter, sampling=sampling)
+        return self._loaded().generate_batch(
+            prompts, adapter=adapter, sampling=sampling, cancelled=cancelled
+        )
 
     def _loaded(self) -> LanguageModel:
         with self._lock:

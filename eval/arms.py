@@ -51,7 +51,7 @@ class Plan:
     """Engines to compare, as in the setting `model`; empty: the installation's."""
     oracle: bool = False
     limit: int | None = None
-    batch: int = 48
+    batch: int = 96
     latency_sample: int = 5
     """Questions per arm that are also asked one by one, as a person would, to time them."""
     repeat: int = 0

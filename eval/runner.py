@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from assistant.answering import Question
-from assistant.engines.base import LanguageModel
+from assistant.engines.base import LanguageModel, never
 from assistant.modes import Answer, AnswerEvent, AnswerFinished
 from core.errors import AdapterError, InhouseError, NotFound, Stopped
 from core.permissions import OPERATOR
@@ -32,8 +32,14 @@ ARM_FAULTS = (Stopped, AdapterError, NotFound)
 class Answering(Protocol):
     """The part of `Assistant` that is measured."""
 
-    def answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
-        """Answer all, in order, as `answer` would under greedy decoding."""
+    def answer_batch(
+        self, questions: Sequence[Question], cancelled: Callable[[], bool] = never
+    ) -> list[Answer]:
+        """Answer all, in order, as `answer` would under greedy decoding.
+
+        Raises:
+            Stopped: `cancelled()` turned true; none of them is answered.
+        """
 
     def answer(self, question: Question) -> Iterator[AnswerEvent]:
         """Answer one as a person asks it."""
@@ -61,7 +67,7 @@ class Subject:
     text_of: Callable[[str], str | None]
     """All text of an evidence file, None if it is not among the documents."""
     retriever: Retriever | None = None
-    """Searches as for an answer; None: how deep the evidence lies is not measured."""
+    """The search alone, whole chunks; None: how deep the evidence lies is not measured."""
     engine: LanguageModel | None = None
     """The bare engine, to judge with; None: it cannot judge."""
     searched_once: SearchedOnce | None = None
@@ -221,7 +227,7 @@ class Runner:
     def _answer(self, arm: PreparedArm, asked: Sequence[Question]) -> list[Answer | str]:
         answering = self.subject_of(arm.arm.model).batches
         try:
-            return list(answering.answer_batch(asked))
+            return list(answering.answer_batch(asked, self.progress.stop_requested))
         except ARM_FAULTS:
             raise
         except ROW_FAULTS as error:
@@ -232,7 +238,7 @@ class Runner:
         self, answering: Answering, arm: PreparedArm, question: Question
     ) -> Answer | str:
         try:
-            return answering.answer_batch([question])[0]
+            return answering.answer_batch([question], self.progress.stop_requested)[0]
         except ARM_FAULTS:
             raise
         except ROW_FAULTS as error:

@@ -26,7 +26,6 @@ def configuration(retriever: Retriever, arm: Mapping[str, Any]) -> dict[str, Any
         "search_depth": max(DEPTHS),
         "index_version": retriever.version,
         "embedder": arm.get("embedder"),
-        "finder": arm.get("finder_tokens"),
     }
 
 

@@ -65,7 +65,7 @@ def open_subject(home: Home, retrieval: Retrieval, model: str | None = None) -> 
         embed=retrieval.embedder.embed,
         right_passage=evidence.right_passage,
         text_of=evidence.text_of,
-        retriever=retrieval.retriever,
+        retriever=retrieval.whole,
         engine=parts.engine,
         searched_once=SearchedOnce(Assistant(parts.engine, once, parts.shelf, home.settings), once),
     )

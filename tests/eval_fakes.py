@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assistant.answering import Question
+from assistant.engines.base import never
 from assistant.modes import Answer, AnswerEvent, AnswerFinished, Timing
 from core.home import Home
 from eval.arms import Arm
@@ -27,7 +28,9 @@ class ScriptedAssistant:
     fails: frozenset[str] = frozenset()
     asked: list[str] = field(default_factory=list)
 
-    def answer_batch(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer_batch(
+        self, questions: Sequence[Question], cancelled: Callable[[], bool] = never
+    ) -> list[Answer]:
         """Answer all, or raise if one of them is among `fails`."""
         for question in questions:
             if question.text in self.fails:

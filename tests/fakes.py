@@ -8,6 +8,7 @@ import numpy as np
 
 from assistant.engines.base import AdapterRef, Generation, Sampling, never
 from assistant.modes import Message
+from core.errors import Stopped
 from core.permissions import Reader
 from retrieval.passages import Array, Passage
 
@@ -68,10 +69,13 @@ class ScriptedModel:
         *,
         adapter: AdapterRef | None,
         sampling: Sampling,
+        cancelled: Callable[[], bool] = never,
     ) -> list[Generation]:
         """Answer each as `stream` would."""
         results = []
         for messages in prompts:
+            if cancelled():
+                raise Stopped("stopped")
             pieces = list(self.stream(messages, adapter=adapter, sampling=sampling))
             cut = len(pieces) >= sampling.max_tokens
             results.append(

@@ -80,5 +80,11 @@ class LanguageModel(Protocol):
         *,
         adapter: AdapterRef | None,
         sampling: Sampling,
+        cancelled: Callable[[], bool] = never,
     ) -> list[Generation]:
-        """Answer all prompts, in order; the same texts as `stream` would give under greedy."""
+        """Answer all prompts, in order; the same texts as `stream` would give under greedy.
+
+        Raises:
+            Stopped: `cancelled()` turned true; it is asked between tokens. Nothing is kept.
+            AdapterError: the adapter is missing, damaged, or made for another model.
+        """

@@ -17,12 +17,12 @@ from assistant.engines.transformers_loading import Loaded, load
 from assistant.engines.transformers_packed import pack
 from assistant.engines.transformers_rows import PackedRows, PaddedRows, Rows
 from assistant.modes import Message
-from core.errors import EngineError
+from core.errors import EngineError, Stopped
 from core.settings import Settings
 
 _BATCH_BYTES = 2 << 30
 """Keys and values of one batch, on the CPU. On a GPU: half of what is free."""
-_BATCH_ROWS = 64
+_BATCH_ROWS = 128
 
 
 class TransformersModel:
@@ -105,6 +105,7 @@ class TransformersModel:
         *,
         adapter: AdapterRef | None,
         sampling: Sampling,
+        cancelled: Callable[[], bool] = never,
     ) -> list[Generation]:
         """Answer all prompts, in order; the same texts as `stream` would give under greedy.
 
@@ -114,6 +115,7 @@ class TransformersModel:
         Prompts of like length share a batch; an opening that all of a batch share is read once.
 
         Raises:
+            Stopped: `cancelled()` turned true, which is asked between tokens.
             AdapterError: the adapter is missing, damaged, or made for another model.
             EngineError: a prompt is longer than the context, or memory ran out.
         """
@@ -126,20 +128,28 @@ class TransformersModel:
             rows=_BATCH_ROWS,
         )
         for batch in plan:
-            rows = self._run_batch([encoded[n] for n in batch], adapter, sampling)
+            own = [encoded[n] for n in batch]
+            rows = self._run_batch(own, self._rows(adapter, sampling), sampling, cancelled)
             for position, row in zip(batch, rows, strict=True):
                 results[position] = self._generation(row, len(encoded[position]))
         return [results[position] for position in range(len(encoded))]
 
     def _run_batch(
-        self, prompts: list[list[int]], adapter: AdapterRef | None, sampling: Sampling
+        self,
+        prompts: list[list[int]],
+        rows: Rows,
+        sampling: Sampling,
+        cancelled: Callable[[], bool],
     ) -> list["_Row"]:
         state = [_Row(self._generator(sampling)) for _ in prompts]
         active = list(state)
-        rows = self._rows(adapter, sampling)
-        *_, logits = rows.read(prompts)
+        logits: torch.Tensor | None = None
+        for found in rows.read(prompts):
+            _stop_if(cancelled)
+            logits = found
         for step in range(1, sampling.max_tokens + 1):
             assert logits is not None  # noqa: S101 - the last that `read` yields
+            _stop_if(cancelled)
             tokens = _choose(logits, sampling, [row.generator for row in active])
             scores = _scores(logits, tokens)
             for row, token, score in zip(active, tokens.tolist(), scores.tolist(), strict=True):
@@ -246,6 +256,11 @@ class _Row:
             self.ended = True
         else:
             self.tokens.append(token)
+
+
+def _stop_if(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise Stopped("The answers were stopped while they were written; none of them is kept.")
 
 
 def _choose(

@@ -16,7 +16,7 @@ from assistant.engines.transformers_engine import TransformersModel
 from assistant.modes import Message
 from assistant.prompts import render
 from assistant.service import open_model
-from core.errors import AdapterError, EngineError
+from core.errors import AdapterError, EngineError, Stopped
 from core.home import Home
 from retrieval.passages import Passage
 from tests.integration.adapters import make_adapter
@@ -123,6 +123,24 @@ def test_a_stop_stops_within_a_token(embedded_model: LanguageModel) -> None:
     ):
         heard.append(piece)
     assert len(heard) == 3
+
+
+def test_a_stopped_batch_ends_within_a_token_and_the_next_is_untouched(
+    embedded_model: LanguageModel,
+) -> None:
+    prompts = [render(question, None) for question in QUESTIONS]
+    whole = embedded_model.generate_batch(prompts, adapter=None, sampling=GREEDY)
+    for passes in (1, 4):
+        asked = itertools.count(1)
+        with pytest.raises(Stopped, match="none of them is kept"):
+            embedded_model.generate_batch(
+                prompts,
+                adapter=None,
+                sampling=GREEDY,
+                cancelled=lambda asked=asked, passes=passes: next(asked) >= passes,  # type: ignore[misc]
+            )
+        assert next(asked) == passes + 1
+    assert embedded_model.generate_batch(prompts, adapter=None, sampling=GREEDY) == whole
 
 
 def test_a_stop_is_heard_while_a_long_prompt_is_read(embedded_model: LanguageModel) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from assistant.answering import Question
-from assistant.engines.base import AdapterRef, Generation, Sampling
+from assistant.engines.base import AdapterRef, Generation, Sampling, never
 from assistant.modes import AnswerMode, Message
 from assistant.shelf import Shelf
 from core.errors import EngineError, NotFound
@@ -47,11 +47,14 @@ class BreakingJudge(ScriptedModel):
         *,
         adapter: AdapterRef | None,
         sampling: Sampling,
+        cancelled: Callable[[], bool] = never,
     ) -> list[Generation]:
         """Grade all, or raise."""
         if self.breaks and any(self.breaks in p[-1].content for p in prompts):
             raise RuntimeError("out of memory")
-        return super().generate_batch(prompts, adapter=adapter, sampling=sampling)
+        return super().generate_batch(
+            prompts, adapter=adapter, sampling=sampling, cancelled=cancelled
+        )
 
 
 def opened(

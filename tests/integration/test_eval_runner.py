@@ -88,6 +88,29 @@ def test_a_stopped_evaluation_goes_on_and_reports_the_same(home: Home, other_hom
     )
 
 
+def test_a_stop_is_heard_within_a_batch(home: Home) -> None:
+    assistant, progress = good_assistant(), StopAfter(1000)
+    service = evaluations(home, assistant)
+    number = asked_for(home, service)
+    real: Callable[..., Any] = assistant.answer_batch
+    heard: list[bool] = []
+
+    def asks(questions: Any, cancelled: Callable[[], bool]) -> list[Any]:
+        if len(heard) == 2:
+            progress.rows = 0
+        heard.append(cancelled())
+        if heard[-1]:
+            raise Stopped("stopped")
+        return list(real(questions, cancelled))
+
+    assistant.answer_batch = asks  # type: ignore[method-assign, assignment]
+    with pytest.raises(Stopped):
+        service.run(number, progress)
+    assert heard == [False, False, True]
+    assert service.get(number).state == "stopped"
+    assert sum(one["answered"] for one in service.live(number).values()) == 2 * PLAN.batch
+
+
 def test_a_kill_loses_one_batch_at_most(home: Home) -> None:
     assistant = good_assistant()
     service = evaluations(home, assistant)
@@ -95,14 +118,14 @@ def test_a_kill_loses_one_batch_at_most(home: Home) -> None:
     real: Callable[..., Any] = assistant.answer_batch
     calls = []
 
-    def dies(questions: Any) -> Any:
+    def dies(questions: Any, cancelled: Any) -> Any:
         calls.append(len(questions))
-        answers = real(questions)
+        answers = real(questions, cancelled)
         if len(calls) == 7:
             raise Killed
         return answers
 
-    assistant.answer_batch = dies  # type: ignore[method-assign]
+    assistant.answer_batch = dies  # type: ignore[method-assign, assignment]
     with pytest.raises(Killed):
         service.run(number)
     kept = sum(one["answered"] for one in service.live(number).values())

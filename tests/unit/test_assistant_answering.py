@@ -11,7 +11,7 @@ from assistant.engines.base import AdapterRef
 from assistant.modes import Answer, AnswerFinished, AnswerMode, Message, PassagesFound, TextDelta
 from assistant.prompts import PROMPT_VERSION, REFUSAL, PromptBuilder, render
 from assistant.shelf import Shelf
-from core.errors import AdapterError, InvalidInput, NotFound
+from core.errors import AdapterError, InvalidInput, NotFound, Stopped
 from core.home import Home
 from retrieval.passages import Passage
 from tests.fakes import ListRetriever, ScriptedModel
@@ -198,6 +198,18 @@ def test_a_batch_equals_one_by_one(home: Home, model: ScriptedModel) -> None:
             assert other.provenance["timing"] == "share of a batch"
             assert other.provenance["mean_logprob"] == -0.5
     assert assistant.answer_batch([]) == []
+
+
+def test_a_stopped_batch_answers_nothing(home: Home, model: ScriptedModel) -> None:
+    questions = [Question(f"How many days {n}?", AnswerMode.RAG) for n in range(3)]
+    calls = iter([False, True])
+    with pytest.raises(Stopped, match="searched"):
+        assistant_of(home, model).answer_batch(questions, lambda: next(calls))
+    assert model.seen == []
+    calls = iter([False] * 4 + [True])
+    with pytest.raises(Stopped):
+        assistant_of(home, model).answer_batch(questions, lambda: next(calls))
+    assert len(model.seen) == 1
 
 
 def test_given_passages_replace_the_search(assistant: Assistant) -> None:
