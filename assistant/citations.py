@@ -47,6 +47,11 @@ class Checked:
     """Numbers the model wrote that no passage has."""
 
 
+def uncited(text: str) -> str:
+    """Return a document's words with its own [2] as (2): in an answer it would point elsewhere."""
+    return _GROUP.sub(r"\1(\2)", text)
+
+
 def check(text: str, passages: Sequence[Passage], question: str = "") -> Checked:
     """Take numbers of no passage out of `text`; add one where a source is plain.
 

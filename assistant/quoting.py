@@ -7,6 +7,7 @@ such a model (`docs/grounding.md`).
 
 from collections.abc import Sequence
 
+from assistant.citations import uncited
 from assistant.prompts import REFUSAL
 from core.errors import SettingsError
 from core.settings import Settings
@@ -34,18 +35,13 @@ def serving_quoter(settings: Settings, retriever: Retriever) -> Quoter | None:
     )
 
 
-def quoted_answer(
-    question: str, passages: Sequence[Passage], quoter: Quoter, threshold: float = 0.0
-) -> str:
+def quoted_answer(question: str, passages: Sequence[Passage], quoter: Quoter) -> str:
     """Return the best sentences, each with its citation, or the refusal.
 
     Args:
         question: as a person wrote it.
         passages: in the order of their numbers, as the prompt would hold them.
         quoter: judges the sentences.
-        threshold: least chance, 0 to 1, that the best sentence answers; below it, refuse.
     """
     best = quoter.best_sentences(question, passages, SENTENCES)
-    if not best or best[0][2] < threshold:
-        return REFUSAL
-    return " ".join(f"{text} [{place + 1}]" for place, text, _ in best)
+    return " ".join(f"{uncited(text)} [{place + 1}]" for place, text in best) or REFUSAL

@@ -3,7 +3,7 @@
 Peer, in the same run: the product's own fused search handing on whole chunks. Four parts:
 
 * evidence: share of questions whose evidence quote is inside at most 350 tokens of prompt
-* oracle:   the reader with the right passage and two wrong ones of our own index
+* oracle:   quoting and the reader with the right passage and two wrong ones of our own index
 * quotes:   end to end without a language model, the best sentences quoted
 * answers:  end to end, plain / + finder / + reader / + both, with refusals and citations
 
@@ -207,14 +207,17 @@ def measure_oracle(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
         if _has(row) and not right:
             continue
         shown = right + [p for p in found if not holds(p, row)][: 3 - len(right)]
-        finder = bench.best_finder
         tokens = bench.home.settings.finder_tokens
-        chosen = finder.select(row["question"], shown, limit=3, tokens=tokens)
+        chosen = bench.best_finder.select(row["question"], shown, limit=3, tokens=tokens)
         passages = [evidence.passage for evidence in chosen]
         chance.shuffle(passages)
         prompts.append((row, passages))
-    threshold = bench.best_finder.threshold
-    return {name: _read(bench, prompts, adapter, threshold) for name, adapter in adapters.items()}
+    finder = bench.best_finder
+    quoted = [
+        Said(row, kept, quoted_answer(row["question"], kept, finder)) for row, kept in prompts
+    ]
+    read = {name: _read(bench, prompts, one, finder.threshold) for name, one in adapters.items()}
+    return {"quoting": _summary(quoted, finder.threshold), **read}
 
 
 def measure_answers(

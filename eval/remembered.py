@@ -68,7 +68,7 @@ class RememberedQuoter(RememberedSearches):
 
     def best_sentences(
         self, question: str, passages: Sequence[Passage], count: int
-    ) -> list[tuple[int, str, float]]:
+    ) -> list[tuple[int, str]]:
         """Return up to `count` sentences, as `Quoter` does."""
         return self._quoter.best_sentences(question, passages, count)
 

@@ -52,14 +52,24 @@ class Calibration:
 
     rank_weight: float = 0.0
     """Added per unit of 1 / (1 + rank): how much the search's own order counts."""
+    word_weight: float = 0.0
+    """Added per unit of the score by words (`retrieval.evidence_words`)."""
     bias: float = 0.0
     slope: float = 1.0
+    similarity_weight: float = 0.0
+    """Counted per unit of the highest score of the search, its cosine."""
     threshold: float = 0.0
     """Chance of the best sentence below which to refuse, 0 to 1; 0: never."""
 
-    def chance(self, score: float) -> float:
-        """Probability, 0 to 1, that a best sentence of this score answers the question."""
-        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, self.bias + self.slope * score))))
+    def chance(self, score: float, similarity: float = 0.0) -> float:
+        """Probability, 0 to 1, that a question is answered, were every second one answerable.
+
+        Args:
+            score: of its best sentence.
+            similarity: the highest score of the chunks that the search found for it.
+        """
+        odds = self.bias + self.slope * score + self.similarity_weight * similarity
+        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, odds))))
 
 
 @dataclass(frozen=True)
@@ -120,13 +130,16 @@ class EvidenceFinder:
         """
         scored = self._scored(question, found)
         picked = self._picked(scored, limit, tokens)
-        chosen = [self._evidence(scored[n], sorted(places)) for n, places in picked.items()]
+        similarity = max((passage.score for passage in found), default=0.0)
+        chosen = [
+            self._evidence(scored[n], sorted(places), similarity) for n, places in picked.items()
+        ]
         return sorted(chosen, key=lambda evidence: -evidence.passage.score)
 
     def best_sentences(
         self, question: str, passages: Sequence[Passage], count: int
-    ) -> list[tuple[int, str, float]]:
-        """Return up to `count` sentences, best first: (place in `passages`, text, chance)."""
+    ) -> list[tuple[int, str]]:
+        """Return up to `count` sentences, best first: (place in `passages`, text)."""
         places = {id(passage): place for place, passage in enumerate(passages)}
         ranked = sorted(
             (
@@ -136,9 +149,7 @@ class EvidenceFinder:
             ),
             key=lambda found: -found[0],
         )
-        return [
-            (place, text, self._calibration.chance(score)) for score, place, text in ranked[:count]
-        ]
+        return [(place, text) for _, place, text in ranked[:count]]
 
     def _scored(self, question: str, found: Sequence[Passage]) -> list[_Scored]:
         cut = [(passage, tuple(split_sentences(passage.text))) for passage in found]
@@ -186,14 +197,13 @@ class EvidenceFinder:
             used += cost
         return picked
 
-    def _evidence(self, item: _Scored, places: Sequence[int]) -> Evidence:
+    def _evidence(self, item: _Scored, places: Sequence[int], similarity: float) -> Evidence:
         best = max(places, key=lambda k: item.scores[k])
         text = item.sentences[places[0]]
         for before, here in itertools.pairwise(places):
             text += (" " if here == before + 1 else GAP) + item.sentences[here]
-        passage = replace(
-            item.passage, text=text, score=self._calibration.chance(item.scores[best])
-        )
+        chance = self._calibration.chance(item.scores[best], similarity)
+        passage = replace(item.passage, text=text, score=chance)
         return Evidence(passage, tuple(item.spans[k] for k in places), item.spans[best])
 
 
@@ -237,7 +247,7 @@ class EvidenceRetriever:
 
     def best_sentences(
         self, question: str, passages: Sequence[Passage], count: int
-    ) -> list[tuple[int, str, float]]:
+    ) -> list[tuple[int, str]]:
         """Return up to `count` sentences of what was handed on, as `Quoter` does."""
         return self._finder.best_sentences(question, passages, count)
 

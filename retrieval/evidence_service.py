@@ -9,7 +9,7 @@ from core.permissions import Reader
 from core.settings import Settings
 from retrieval.embedding import EMBEDDED_PACKAGE
 from retrieval.evidence import EvidenceFinder, EvidenceRetriever
-from retrieval.evidence_words import CALIBRATION, WordScorer
+from retrieval.evidence_words import CALIBRATION, WithWords, WordScorer
 from retrieval.passages import Embedder, Passage, Retriever
 
 BUILTIN = Path(__file__).parent / "builtin" / "evidence"
@@ -43,7 +43,8 @@ def open_finder(embedder: Embedder, weights: Path | None = BUILTIN) -> EvidenceF
     from retrieval.evidence_model import CrossEncoderScorer
 
     scorer = CrossEncoderScorer(weights, backbone_folder())
-    return EvidenceFinder(scorer, embedder.count_tokens, scorer.calibration)
+    blended = WithWords(scorer, scorer.calibration.word_weight)
+    return EvidenceFinder(blended, embedder.count_tokens, scorer.calibration)
 
 
 def with_evidence(retriever: Retriever, embedder: Embedder, settings: Settings) -> Retriever:
@@ -79,7 +80,7 @@ class _LazyEvidence:
 
     def best_sentences(
         self, question: str, passages: Sequence[Passage], count: int
-    ) -> list[tuple[int, str, float]]:
+    ) -> list[tuple[int, str]]:
         return self._open().best_sentences(question, passages, count)
 
     def _open(self) -> EvidenceRetriever:

@@ -73,8 +73,8 @@ class Quoter(Protocol):
 
     def best_sentences(
         self, question: str, passages: Sequence[Passage], count: int
-    ) -> list[tuple[int, str, float]]:
-        """Return up to `count` sentences, best first: (place in `passages`, text, chance)."""
+    ) -> list[tuple[int, str]]:
+        """Return up to `count` sentences, best first: (place in `passages`, text)."""
 
 
 def check_limit(limit: int) -> None:

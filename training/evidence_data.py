@@ -57,6 +57,8 @@ class Group:
     """Numbers of the right chunks (in `Material.chunks`) with the sentences that answer."""
     found: tuple[int, ...]
     """Numbers of chunks, as found by a search for the question; may hold right ones."""
+    similarity: float = 0.0
+    """The highest cosine between the question and a chunk, where the search is the served one."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,8 @@ def with_served_search(
             near = [numbers[n] for n in np.argsort(-similar, kind="stable")[:FUSED]]
             worded = shelf.search(groups[place].question, FUSED)
             found = tuple(fuse([near, worded])[:DEPTH])
-            renewed[place] = replace(groups[place], found=found)
+            cosine = max((float(similar[numbers.index(n)]) for n in found), default=0.0)
+            renewed[place] = replace(groups[place], found=found, similarity=cosine)
     return [renewed[place] for place in range(len(groups))]
 
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assistant.engines.source import locate_model
 from core.cli import Call, CommandLine, Report
@@ -11,14 +12,17 @@ from core.errors import InvalidInput
 from retrieval.embedding import open_embedder
 from retrieval.evidence import Calibration
 from retrieval.evidence_service import backbone_folder
+from training.evidence_calibration import Scored, calibrate
 from training.evidence_data import Group, Material, read_material, with_served_search
 from training.reader_data import ReaderMix, read_instructions, reader_units
 from training.reading_data import READING, joined, read_reading
 
+if TYPE_CHECKING:
+    from retrieval.evidence_model import EvidenceNetwork
+
 EVIDENCE_CHUNK_TOKENS = 110
-READING_ROWS = 3000
-READER_READING_ROWS = 9000
-"""More, so that several questions are about one text."""
+READING_ROWS = 9000
+"""So many that several questions are about one text."""
 REPLAY_ROWS = 3000
 
 
@@ -26,7 +30,7 @@ def add_evidence_commands(line: CommandLine) -> None:
     """Add both commands to the command line of this package."""
     evidence = line.add("evidence", _evidence, "train the finder of evidence sentences")
     _add_common(evidence)
-    evidence.add_argument("--steps", type=int, default=600, help="default: 600")
+    evidence.add_argument("--steps", type=int, default=1800, help="default: 1800")
     evidence.add_argument(
         "--calibrate-only", action="store_true",
         help="train nothing: score the held-out sources with the weights in --output, and "
@@ -65,16 +69,14 @@ def _evidence(call: Call) -> Report:
     from training.evidence_trainer import (
         EvidenceConfig,
         Run,
-        calibrate,
         order_of,
         save_evidence,
-        score_groups,
         train_evidence,
     )
 
     given = call.arguments
     config = EvidenceConfig(steps=given.steps, seed=given.seed)
-    material, own, kept, reading = _material(call, READING_ROWS)
+    material, own, reading = _material(call)
     order = order_of(own, reading, config)
     folder = call.home.workspace.runs / "evidence"
     folder.mkdir(exist_ok=True)
@@ -83,9 +85,8 @@ def _evidence(call: Call) -> Report:
     network = train_evidence(material, order, config, run, call.progress)
     facts = {"config": asdict(config), "data_sha256": material.sha256, "held_out": given.hold_out}
     calibration, metrics = Calibration(), dict[str, float]()
-    if kept:
-        served = with_served_search(material, kept, open_embedder(call.home.settings))
-        calibration, metrics = calibrate(score_groups(network, backbone, material, served))
+    if given.hold_out:
+        calibration, metrics = calibrate(_scored(call, network))
     facts |= {"calibration": asdict(calibration), "metrics": metrics}
     manifest = save_evidence(network, given.output, backbone, facts)
     return Report(manifest, f"The evidence finder is in '{given.output}': {metrics}")
@@ -93,18 +94,26 @@ def _evidence(call: Call) -> Report:
 
 def _calibrate(call: Call) -> Report:
     from retrieval.evidence_model import CrossEncoderScorer, read_network
-    from training.evidence_trainer import calibrate, recalibrate, score_groups
+    from training.evidence_trainer import recalibrate
 
     given, backbone = call.arguments, backbone_folder()
     scorer = CrossEncoderScorer(given.output, backbone)
     require_held_out(given.hold_out, scorer.manifest.get("held_out", []))
-    material, _, kept, _ = _material(call, READING_ROWS)
-    served = with_served_search(material, kept, open_embedder(call.home.settings))
-    network = read_network(given.output, backbone)
-    calibration, metrics = calibrate(score_groups(network, backbone, material, served))
+    calibration, metrics = calibrate(_scored(call, read_network(given.output, backbone)))
     facts = {"metrics": metrics, "calibrated_on": list(given.hold_out)}
     manifest = recalibrate(given.output, calibration, facts)
     return Report(manifest, f"Calibrated anew: '{given.output}': {metrics}")
+
+
+def _scored(call: Call, network: "EvidenceNetwork") -> list[Scored]:
+    """The held-out questions, scored as they are served: by its search, in its chunks."""
+    from training.evidence_trainer import score_groups
+
+    given, settings = call.arguments, call.home.settings
+    material = read_material(given.dataset, given.documents, settings.chunk_tokens, call.progress)
+    _, kept = material.split(given.hold_out)
+    served = with_served_search(material, kept, open_embedder(settings))
+    return score_groups(network, backbone_folder(), material, served)
 
 
 def require_held_out(wanted: Sequence[str], kept: Sequence[str]) -> None:
@@ -126,19 +135,17 @@ def require_held_out(wanted: Sequence[str], kept: Sequence[str]) -> None:
         )
 
 
-def _material(
-    call: Call, reading_rows: int
-) -> tuple[Material, list[Group], list[Group], list[Group]]:
-    """Everything to learn from; then own groups, held-out groups, general reading groups."""
+def _material(call: Call) -> tuple[Material, list[Group], list[Group]]:
+    """Everything that is read; then the groups to learn from, own and general reading."""
     given = call.arguments
     material = read_material(given.dataset, given.documents, EVIDENCE_CHUNK_TOKENS, call.progress)
     material.split(given.hold_out)
     if given.reading:
-        general = read_reading(given.reading, reading_rows, given.seed)
+        general = read_reading(given.reading, READING_ROWS, given.seed)
         material = joined(material, general)
-    own, kept = material.split(given.hold_out)
+    own, _ = material.split(given.hold_out)
     reading = [group for group in own if group.source == READING]
-    return material, [group for group in own if group.source != READING], kept, reading
+    return material, [group for group in own if group.source != READING], reading
 
 
 def _reader(call: Call) -> Report:
@@ -155,7 +162,7 @@ def _reader(call: Call) -> Report:
     config = ReaderConfig(steps=given.steps, rank=given.rank, alpha=2 * given.rank, seed=given.seed)
     source = locate_model(call.home.settings, call.home.workspace)
     tokenizer = ChatTokenizer(source)
-    material, own, _, reading = _material(call, READER_READING_ROWS)
+    material, own, reading = _material(call)
     replay = read_instructions(given.replay, REPLAY_ROWS) if given.replay else []
     mix = ReaderMix(seed=given.seed)
     units = reader_units(material, own, reading, replay, mix)

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from core.errors import Conflict, EngineError, InvalidInput, Stopped
 from core.progress import Silent
@@ -22,15 +20,13 @@ from retrieval.evidence_model import (
 )
 from retrieval.evidence_service import backbone_folder
 from training.__main__ import main
+from training.evidence_calibration import calibrate
 from training.evidence_data import Chunk, Group, Material
 from training.evidence_trainer import (
     EvidenceConfig,
     Run,
-    Scored,
-    calibrate,
     order_of,
     recalibrate,
-    refusal_threshold,
     save_evidence,
     score_groups,
     train_evidence,
@@ -189,33 +185,6 @@ def test_weights_for_another_backbone_are_refused(backbone: Path, tmp_path: Path
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
     with pytest.raises(EngineError, match="another embedder"):
         CrossEncoderScorer(tmp_path, backbone).score("q", [Candidate("h", ("s",))])
-
-
-def test_calibration_prefers_what_is_right() -> None:
-    good = Scored(True, ((3.0, -2.0), (-1.0,)), ((True, False), (False,)))
-    bad = Scored(False, ((-3.0,), (-2.5,)), ((False,), (False,)))
-    calibration, metrics = calibrate([good, bad, good, bad])
-    assert calibration.chance(3.0) > 0.5 > calibration.chance(-3.0)
-    assert metrics["best_sentence_right"] == 1.0
-    assert metrics["false_refusals"] == 0.0
-    assert metrics["unanswerable_refused"] == 1.0
-    assert calibration.threshold == pytest.approx(calibration.chance(3.0 + calibration.rank_weight))
-
-
-@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60), st.floats(0.0, 0.99))
-def test_the_threshold_is_the_largest_that_refuses_few_enough(
-    chances: list[float], allowed: float
-) -> None:
-    threshold = refusal_threshold(chances, allowed)
-    assert np.mean([chance < threshold for chance in chances]) <= allowed + 1e-9
-    higher = np.nextafter(threshold, 2.0)
-    assert np.mean([chance < higher for chance in chances]) > allowed
-
-
-def test_the_threshold_leaves_fifteen_per_cent() -> None:
-    assert refusal_threshold([n / 20 for n in range(20)]) == 3 / 20
-    assert refusal_threshold([0.0] * 10) == 0.0
-    assert refusal_threshold([]) == 0.0
 
 
 def test_only_sources_kept_out_calibrate() -> None:

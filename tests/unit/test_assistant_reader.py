@@ -175,8 +175,8 @@ class QuotingRetriever(ListRetriever):
 
     def best_sentences(
         self, question: str, passages: Sequence[Passage], count: int
-    ) -> list[tuple[int, str, float]]:
-        return [(0, "Employees get 28 days.", 0.9), (0, "Ask early.", 0.4)][:count]
+    ) -> list[tuple[int, str]]:
+        return [(0, "Employees get 28 days."), (0, "Ask early.")][:count]
 
 
 @pytest.fixture

@@ -34,10 +34,8 @@ class CountingRetriever(ListRetriever):
 class QuotingRetriever(CountingRetriever):
     """Also judges sentences."""
 
-    def best_sentences(
-        self, question: str, passages: object, count: int
-    ) -> list[tuple[int, str, float]]:
-        return [(0, LEAVE.text, 0.9)][:count]
+    def best_sentences(self, question: str, passages: object, count: int) -> list[tuple[int, str]]:
+        return [(0, LEAVE.text)][:count]
 
 
 def test_the_second_search_is_the_first_and_its_time_is_told() -> None:
@@ -79,7 +77,7 @@ def test_it_quotes_if_what_it_remembers_for_does() -> None:
     plain, quoting = remembered(CountingRetriever([LEAVE])), remembered(QuotingRetriever([LEAVE]))
     assert not isinstance(plain, Quoter)
     assert isinstance(quoting, Quoter)
-    assert quoting.best_sentences("leave", [LEAVE], 1) == [(0, LEAVE.text, 0.9)]
+    assert quoting.best_sentences("leave", [LEAVE], 1) == [(0, LEAVE.text)]
 
 
 def test_both_modes_with_documents_are_charged_for_the_one_search(home: Home) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assistant.citations import check
 from assistant.prompts import REFUSAL
 from assistant.quoting import quoted_answer
 from core.permissions import OPERATOR
@@ -263,8 +264,13 @@ def test_the_best_sentences_are_quoted_with_their_numbers() -> None:
     assert quoted_answer("q", FOUND[2:], finder()) == "Gamma one 4. [1]"
 
 
-def test_what_is_not_sure_enough_is_refused() -> None:
+def test_a_documents_own_numbers_are_no_citations() -> None:
+    found = [passage(1, "Alpha [2] and [1, 3] two 8"), passage(2, "Beta [x] one 9.")]
+    said = quoted_answer("q", found, finder())
+    assert said == "Beta [x] one 9. [2] Alpha (2) and (1, 3) two 8 [1]"
+    assert check(said, found).cited == (1, 2)
+
+
+def test_where_there_is_nothing_to_quote_it_is_refused() -> None:
     assert quoted_answer("q", [], finder()) == REFUSAL
-    unsure = finder(Calibration(bias=-20.0))
-    assert quoted_answer("q", FOUND, unsure, threshold=0.5) == REFUSAL
-    assert quoted_answer("q", FOUND, finder(), threshold=0.5) != REFUSAL
+    assert quoted_answer("q", [passage(1, "...")], finder()) == REFUSAL
