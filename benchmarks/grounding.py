@@ -3,8 +3,8 @@
 Peer, in the same run: the product's own fused search handing on whole chunks. Four parts:
 
 * evidence: share of questions whose evidence quote is inside at most 350 tokens of prompt
-* oracle:   quoting and the reader with the right passage and two wrong ones of our own index
-* quotes:   end to end without a language model, the best sentences quoted
+* oracle:   the reader with the right passage and two wrong ones of our own index
+* quotes:   without a language model, the best sentences quoted: end to end, and as oracle
 * answers:  end to end, plain / + finder / + reader / + both, with refusals and citations
 
     python benchmarks/grounding.py --workspace DIR [--parts PART...] [--rows N]
@@ -195,7 +195,7 @@ def risk_coverage(scores: Sequence[tuple[float, str]]) -> list[dict[str, float]]
     return curve
 
 
-def measure_oracle(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
+def with_right_passage(bench: Bench) -> list[tuple[dict[str, Any], list[Passage]]]:
     """The right passage and two wrong ones, in random order; unanswerable: three wrong ones."""
     chance = random.Random(0)
     prompts: list[tuple[dict[str, Any], list[Passage]]] = []
@@ -212,12 +212,13 @@ def measure_oracle(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
         passages = [evidence.passage for evidence in chosen]
         chance.shuffle(passages)
         prompts.append((row, passages))
-    finder = bench.best_finder
-    quoted = [
-        Said(row, kept, quoted_answer(row["question"], kept, finder)) for row, kept in prompts
-    ]
-    read = {name: _read(bench, prompts, one, finder.threshold) for name, one in adapters.items()}
-    return {"quoting": _summary(quoted, finder.threshold), **read}
+    return prompts
+
+
+def measure_oracle(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
+    """A language model with the right passage given."""
+    prompts, threshold = with_right_passage(bench), bench.best_finder.threshold
+    return {name: _read(bench, prompts, adapter, threshold) for name, adapter in adapters.items()}
 
 
 def measure_answers(
@@ -244,7 +245,7 @@ def measure_answers(
 
 
 def measure_quotes(bench: Bench) -> dict[str, Any]:
-    """Whole answers without a language model: the best sentences of what each finder chooses."""
+    """Without a language model: the best sentences of what is chosen, or given as the oracle."""
     results: dict[str, Any] = {}
     for name, finder in bench.finders.items():
         choose = choosers(bench)[name]
@@ -259,7 +260,10 @@ def measure_quotes(bench: Bench) -> dict[str, Any]:
         results[name] = _summary(said, finder.threshold) | {
             "seconds": round(time.monotonic() - started)
         }
-    return results
+    finder = bench.best_finder
+    given = with_right_passage(bench)
+    said = [Said(row, kept, quoted_answer(row["question"], kept, finder)) for row, kept in given]
+    return {**results, "right passage given": _summary(said, finder.threshold)}
 
 
 def _read(
@@ -346,9 +350,7 @@ def prepare(arguments: argparse.Namespace) -> Bench:
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         # Evenly spaced: neighbours ask about the same page.
         few = _spread(lines, arguments.rows or len(lines))
-        rows += [{**row, "kind": kind} for row in few]
-    for row in rows:
-        row.setdefault("evidence_quote", "")
+        rows += [{"evidence_quote": "", **row, "kind": kind} for row in few]
     embedder = retrieval.embedder
     finders = {"words": EvidenceFinder(WordScorer(), embedder.count_tokens, CALIBRATION)}
     if BUILTIN.is_dir():

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from retrieval.evidence_model import EvidenceNetwork
 
 EVIDENCE_CHUNK_TOKENS = 110
-READING_ROWS = 9000
-"""So many that several questions are about one text."""
+READING_ROWS = 3000
+READER_READING_ROWS = 9000
+"""More, so that several questions are about one text."""
 REPLAY_ROWS = 3000
 
 
@@ -30,7 +31,7 @@ def add_evidence_commands(line: CommandLine) -> None:
     """Add both commands to the command line of this package."""
     evidence = line.add("evidence", _evidence, "train the finder of evidence sentences")
     _add_common(evidence)
-    evidence.add_argument("--steps", type=int, default=1800, help="default: 1800")
+    evidence.add_argument("--steps", type=int, default=600, help="default: 600")
     evidence.add_argument(
         "--calibrate-only", action="store_true",
         help="train nothing: score the held-out sources with the weights in --output, and "
@@ -76,7 +77,7 @@ def _evidence(call: Call) -> Report:
 
     given = call.arguments
     config = EvidenceConfig(steps=given.steps, seed=given.seed)
-    material, own, reading = _material(call)
+    material, own, reading = _material(call, READING_ROWS)
     order = order_of(own, reading, config)
     folder = call.home.workspace.runs / "evidence"
     folder.mkdir(exist_ok=True)
@@ -135,13 +136,13 @@ def require_held_out(wanted: Sequence[str], kept: Sequence[str]) -> None:
         )
 
 
-def _material(call: Call) -> tuple[Material, list[Group], list[Group]]:
+def _material(call: Call, reading_rows: int) -> tuple[Material, list[Group], list[Group]]:
     """Everything that is read; then the groups to learn from, own and general reading."""
     given = call.arguments
     material = read_material(given.dataset, given.documents, EVIDENCE_CHUNK_TOKENS, call.progress)
     material.split(given.hold_out)
     if given.reading:
-        general = read_reading(given.reading, READING_ROWS, given.seed)
+        general = read_reading(given.reading, reading_rows, given.seed)
         material = joined(material, general)
     own, _ = material.split(given.hold_out)
     reading = [group for group in own if group.source == READING]
@@ -162,7 +163,7 @@ def _reader(call: Call) -> Report:
     config = ReaderConfig(steps=given.steps, rank=given.rank, alpha=2 * given.rank, seed=given.seed)
     source = locate_model(call.home.settings, call.home.workspace)
     tokenizer = ChatTokenizer(source)
-    material, own, reading = _material(call)
+    material, own, reading = _material(call, READER_READING_ROWS)
     replay = read_instructions(given.replay, REPLAY_ROWS) if given.replay else []
     mix = ReaderMix(seed=given.seed)
     units = reader_units(material, own, reading, replay, mix)
