@@ -32,7 +32,7 @@ from assistant.prompts import REFUSAL, heading, is_refusal, render  # noqa: E402
 from assistant.quoting import quoted_answer  # noqa: E402
 from assistant.reader import builtin_reader  # noqa: E402
 from assistant.service import open_model  # noqa: E402
-from benchmarks.shared_data import HANDBOOK, QUESTIONS, all_there  # noqa: E402
+from benchmarks.shared_data import HANDBOOK, KINDS, QUESTIONS, all_there  # noqa: E402
 from core.home import Home, open_home  # noqa: E402
 from core.permissions import OPERATOR  # noqa: E402
 from core.progress import Silent  # noqa: E402
@@ -45,7 +45,6 @@ from retrieval.service import Retrieval, open_retrieval  # noqa: E402
 from training.evidence_data import fold  # noqa: E402
 from training.tokenizer import ChatTokenizer  # noqa: E402
 
-KINDS = ("seen", "unseen", "unanswerable")
 BUDGET = 350
 """Tokens of the language model, numbers and headings included."""
 PASSAGES = 4

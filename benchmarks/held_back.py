@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.shared_data import SHARED, all_there
+from benchmarks.shared_data import KINDS, SHARED, all_there
 
 SOURCES = ("clef-handbook", "civicactions-guidebook")
-KINDS = ("seen", "unseen", "unanswerable")
 
 
 def held_back(rows: list[dict[str, Any]], sources: tuple[str, ...]) -> Iterator[dict[str, Any]]:

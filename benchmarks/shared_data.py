@@ -6,6 +6,8 @@ from pathlib import Path
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 HANDBOOK = SHARED / "handbooks" / "18f-handbook"
 QUESTIONS = SHARED / "qa" / "18f"
+KINDS = ("seen", "unseen", "unanswerable")
+"""Of questions; each in a file of its own, heldout_KIND.jsonl."""
 
 
 def all_there(*paths: Path) -> bool:
