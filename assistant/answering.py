@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from assistant.citations import check
@@ -21,12 +22,12 @@ from assistant.modes import (
 )
 from assistant.prompts import REFUSAL, Prompt, PromptBuilder, profile_of
 from assistant.quoting import NAME as QUOTATION
-from assistant.quoting import quoted_answer, serving_quoter
+from assistant.quoting import quoted_answer, quotes_alone
 from assistant.shelf import Shelf
 from core.errors import AdapterError, InvalidInput, Stopped
 from core.permissions import Reader
 from core.settings import Settings
-from retrieval.passages import Passage, Retriever
+from retrieval.passages import Passage, Quoter, Retriever
 
 NO_PASSAGE = "no passage"
 BELOW_THRESHOLD = "below threshold"
@@ -68,9 +69,13 @@ class _Work:
     search_s: float = 0.0
 
     @property
+    def on(self) -> AdapterInfo | None:
+        """What is on the model."""
+        return self.adapter or self.reader
+
+    @property
     def ref(self) -> AdapterRef | None:
-        on = self.adapter or self.reader
-        return on.ref if on else None
+        return self.on.ref if self.on else None
 
     def elapsed(self) -> float:
         return time.monotonic() - self.started
@@ -93,7 +98,8 @@ class Assistant:
         self._shelf = shelf
         self._settings = settings
         self._reader = shelf.serving_reader(settings)
-        self._quoter = serving_quoter(settings, retriever)
+        self._quoter = retriever if isinstance(retriever, Quoter) else None
+        self._quotes = quotes_alone(settings, self._quoter)
         self._sampling = Sampling(settings.answer_tokens)
         self._prompts = PromptBuilder(
             model, settings.evidence_tokens, settings.answer_tokens, profile_of(settings)
@@ -217,7 +223,15 @@ class Assistant:
             work.search_s = work.elapsed()
             work.refused = self._reason_to_refuse(work, found)
         if not work.refused:
-            work.prompt = self._prompts.build(question.text.strip(), found, question.history)
+            quote = self._quote(work) if work.on and work.on.reads_quotations else None
+            text = question.text.strip()
+            work.prompt = self._prompts.build(text, found, question.history, quote)
+
+    def _quote(self, work: _Work) -> Callable[[Sequence[Passage]], str] | None:
+        """What names the best sentences of passages, where something judges them."""
+        if self._quoter is None:
+            return None
+        return partial(quoted_answer, work.question.text.strip(), quoter=self._quoter)
 
     def _search(self, work: _Work) -> Sequence[Passage]:
         question = work.question
@@ -241,10 +255,11 @@ class Assistant:
         """The refusal, or a quotation where the settings want one; None: the model is asked."""
         if work.refused:
             return REFUSAL
-        if self._quoter is None or work.question.mode is not AnswerMode.RAG:
+        quote = self._quote(work)
+        if quote is None or not self._quotes or work.question.mode is not AnswerMode.RAG:
             return None
         work.quoted = True
-        return quoted_answer(work.question.text.strip(), work.prompt.passages, self._quoter)
+        return quote(work.prompt.passages)
 
     def _at_once(self, work: _Work, text: str) -> Answer:
         total = work.elapsed()
@@ -293,7 +308,7 @@ class Assistant:
             "adapter_hash": work.ref.hash if work.ref else None,
             "reader": QUOTATION if work.quoted else work.reader.name if work.reader else None,
             "index_version": work.index_version,
-            "prompt_version": self._prompts.profile.version,
+            "prompt_version": work.prompt.version or self._prompts.profile.version,
             "sampling": {
                 "max_tokens": self._sampling.max_tokens,
                 "temperature": self._sampling.temperature,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.engines.base import AdapterRef
+from assistant.prompts import QUOTING_VERSION
 from core.errors import AdapterError
 
 MANIFEST = "manifest.json"
@@ -87,6 +88,11 @@ class AdapterInfo:
     problem: str | None = None
     built_in: bool = False
     """It comes with the product: it cannot be deleted."""
+
+    @property
+    def reads_quotations(self) -> bool:
+        """Whether it was trained with the best sentences before the question."""
+        return self.manifest is not None and self.manifest.prompt_version == QUOTING_VERSION
 
 
 def read_adapter(folder: Path, name: str, *, built_in: bool = False) -> AdapterInfo:

@@ -5,7 +5,7 @@ them, nothing else. Raise `PROMPT_VERSION` with every change of wording: answers
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +18,8 @@ PROMPT_VERSION = "1"
 """Of the small profile's wording."""
 LARGE_VERSION = "1-large"
 """Of the large profile's wording."""
+QUOTING_VERSION = "1-quoting"
+"""Of the small profile's wording with the best sentences before the question."""
 
 REFUSAL = "I don't know."
 """The fixed sentence for a question that cannot be answered."""
@@ -81,6 +83,8 @@ class Prompt:
 
     messages: tuple[Message, ...]
     passages: tuple[Passage, ...]
+    version: str = ""
+    """Of its wording."""
 
 
 def heading(passage: Passage) -> str:
@@ -89,14 +93,26 @@ def heading(passage: Passage) -> str:
 
 
 def render(
-    question: str, passages: Sequence[Passage] | None, profile: Profile = Profile.SMALL
+    question: str,
+    passages: Sequence[Passage] | None,
+    profile: Profile = Profile.SMALL,
+    best: str = "",
 ) -> tuple[Message, Message]:
-    """Return system and user message. `None`: no retrieval; empty: nothing was found."""
+    """Return system and user message.
+
+    Args:
+        question: as a person wrote it.
+        passages: None: no retrieval; empty: nothing was found.
+        profile: the wording.
+        best: the best sentences of the passages, for a model that was trained to read them.
+    """
     rules = Message("system", profile.rules(grounded=passages is not None))
     if passages is None:
         return rules, Message("user", question)
     numbered = [f"[{n}] {heading(p)}\n{p.text}" for n, p in enumerate(passages, start=1)]
     found = "\n\n".join(numbered) or "(no passage was found)"
+    if best:
+        found += f"\n\nBest sentences: {best}"
     return rules, Message("user", f"{found}\n\nQuestion: {question}")
 
 
@@ -114,6 +130,7 @@ class PromptBuilder:
         question: str,
         passages: Sequence[Passage] | None = None,
         history: Sequence[Message] = (),
+        quote: Callable[[Sequence[Passage]], str] | None = None,
     ) -> Prompt:
         """Fill in this order: rules and question, passages best first, then newest history.
 
@@ -121,18 +138,21 @@ class PromptBuilder:
         the passages from the last on; rules and question never are.
 
         Passages stop at `evidence_tokens`, but the best one always stays while the context
-        has room for it. History keeps whole question-answer pairs.
+        has room for it. History keeps whole question-answer pairs. `quote` names the best
+        sentences of the passages that were kept, for a model that was trained to read them.
         """
         room = self.model.context_tokens - self.answer_tokens
         kept = self._fitting_passages(question, passages, room)
-        system, user = render(question, kept, self.profile)
+        best = quote(kept) if quote and kept else ""
+        system, user = render(question, kept, self.profile, best)
         turns: list[Message] = []
         for start in range(len(history) - 2, -1, -2):
             longer = [*history[start : start + 2], *turns]
             if self.model.count_tokens([system, *longer, user]) > room:
                 break
             turns = longer
-        return Prompt((system, *turns, user), tuple(kept or ()))
+        version = QUOTING_VERSION if best else self.profile.version
+        return Prompt((system, *turns, user), tuple(kept or ()), version)
 
     def _fitting_passages(
         self, question: str, passages: Sequence[Passage] | None, room: int

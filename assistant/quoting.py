@@ -11,7 +11,7 @@ from assistant.citations import uncited
 from assistant.prompts import REFUSAL
 from core.errors import SettingsError
 from core.settings import Settings
-from retrieval.passages import Passage, Quoter, Retriever
+from retrieval.passages import Passage, Quoter
 
 NAME = "quotation"
 """What stands in provenance and configurations in place of a reader's name."""
@@ -19,16 +19,16 @@ SENTENCES = 2
 """As many as the rules of the prompt allow an answer."""
 
 
-def serving_quoter(settings: Settings, retriever: Retriever) -> Quoter | None:
-    """Return what quotes in the mode `rag`; None: a language model answers there.
+def quotes_alone(settings: Settings, quoter: Quoter | None) -> bool:
+    """Tell whether the mode `rag` is answered by quoting; else a language model answers there.
 
     Raises:
-        SettingsError: the settings want quotations, and no evidence finder is on.
+        SettingsError: the settings want quotations, and nothing judges sentences.
     """
     if settings.rag_reader != "quote":
-        return None
-    if isinstance(retriever, Quoter):
-        return retriever
+        return False
+    if quoter is not None:
+        return True
     raise SettingsError(
         "INHOUSE_RAG_READER=quote, but INHOUSE_EVIDENCE_FINDER=off: nothing judges sentences. "
         "Set INHOUSE_EVIDENCE_FINDER=builtin, or INHOUSE_RAG_READER=off."
@@ -43,5 +43,9 @@ def quoted_answer(question: str, passages: Sequence[Passage], quoter: Quoter) ->
         passages: in the order of their numbers, as the prompt would hold them.
         quoter: judges the sentences.
     """
-    best = quoter.best_sentences(question, passages, SENTENCES)
-    return " ".join(f"{uncited(text)} [{place + 1}]" for place, text in best) or REFUSAL
+    return quotation(quoter.best_sentences(question, passages, SENTENCES)) or REFUSAL
+
+
+def quotation(sentences: Sequence[tuple[int, str]]) -> str:
+    """Sentences, each with the number of its passage; its place is that number less one."""
+    return " ".join(f"{uncited(text)} [{place + 1}]" for place, text in sentences)

@@ -18,7 +18,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,32 +27,31 @@ sys.path.insert(0, str(ROOT))
 
 from assistant.engines.base import Sampling  # noqa: E402
 from assistant.engines.source import locate_model  # noqa: E402
+from assistant.manifest import AdapterInfo  # noqa: E402
 from assistant.modes import Message  # noqa: E402
-from assistant.prompts import REFUSAL, heading, is_refusal, render  # noqa: E402
+from assistant.prompts import render  # noqa: E402
 from assistant.quoting import quoted_answer  # noqa: E402
 from assistant.reader import builtin_reader  # noqa: E402
 from assistant.service import open_model  # noqa: E402
+from benchmarks.graded import THRESHOLDS, Said, has, holds, share, spread, summary  # noqa: E402
 from benchmarks.shared_data import HANDBOOK, KINDS, QUESTIONS, all_there  # noqa: E402
 from core.home import Home, open_home  # noqa: E402
 from core.permissions import OPERATOR  # noqa: E402
 from core.progress import Silent  # noqa: E402
-from eval.metrics import is_right  # noqa: E402
 from retrieval.evidence import CANDIDATES, EvidenceFinder  # noqa: E402
 from retrieval.evidence_service import BUILTIN, open_finder  # noqa: E402
 from retrieval.evidence_words import CALIBRATION, WordScorer  # noqa: E402
 from retrieval.passages import Passage  # noqa: E402
 from retrieval.service import Retrieval, open_retrieval  # noqa: E402
-from training.evidence_data import fold  # noqa: E402
 from training.tokenizer import ChatTokenizer  # noqa: E402
 
 BUDGET = 350
 """Tokens of the language model, numbers and headings included."""
 PASSAGES = 4
 BATCH = 48
-FAILURES = 50
-THRESHOLDS = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 Choose = Callable[[str, list[Passage]], list[Passage]]
+Adapters = dict[str, AdapterInfo | None]
 
 
 @dataclass(frozen=True)
@@ -73,41 +72,6 @@ class Bench:
         return next(reversed(self.finders.values()))
 
 
-@dataclass(frozen=True)
-class Said:
-    """An answer beside what it was made from."""
-
-    row: dict[str, Any]
-    kept: Sequence[Passage]
-    text: str
-
-    @property
-    def refused(self) -> bool:
-        """Whether it says that it does not know."""
-        return is_refusal(self.text)
-
-    @property
-    def right(self) -> bool:
-        """Whether a short answer stands in it."""
-        return not self.refused and is_right(self.text, self.row["short_answers"])
-
-    @property
-    def wrong(self) -> bool:
-        """Whether an answerable question was not answered rightly."""
-        return _has(self.row) and not self.right
-
-    @property
-    def rightly_cited(self) -> bool:
-        """Whether a passage that it cites holds the evidence."""
-        numbers = [n for n in range(1, len(self.kept) + 1) if f"[{n}]" in self.text]
-        return any(holds(self.kept[n - 1], self.row) for n in numbers)
-
-    def refused_below(self, threshold: float) -> "Said":
-        """The same, refused if no passage's chance reaches `threshold`."""
-        chance = max((passage.score for passage in self.kept), default=0.0)
-        return replace(self, text=REFUSAL) if chance < threshold else self
-
-
 def evidence_tokens(bench: Bench, question: str, passages: Sequence[Passage]) -> int:
     """Tokens that the passages add to a prompt."""
     bare = bench.tokens.count_tokens(render(question, []))
@@ -122,16 +86,6 @@ def within_budget(bench: Bench, question: str, passages: Sequence[Passage]) -> l
             break
         kept.append(passage)
     return kept
-
-
-def holds(passage: Passage, row: dict[str, Any]) -> bool:
-    """Tell whether the evidence quote stands in a passage, both without markup."""
-    quote = fold(row["evidence_quote"])
-    return bool(quote) and _letters(quote) in _letters(fold(passage.text))
-
-
-def _letters(text: str) -> str:
-    return "".join(letter for letter in text if letter.isalnum() or letter in "$%")
 
 
 def choosers(bench: Bench) -> dict[str, Choose]:
@@ -172,13 +126,13 @@ def measure_evidence(bench: Bench) -> dict[str, Any]:
             scores.append((max((p.score for p in chosen), default=0.0), row["kind"]))
             result[row["kind"]].append(any(holds(passage, row) for passage in kept))
         results[name] = {
-            **{kind: _share(result[kind]) for kind in KINDS[:2]},
+            **{kind: share(result[kind]) for kind in KINDS[:2]},
             "tokens": round(sum(used) / len(used)),
             "milliseconds": round(1000 * sorted(seconds)[len(seconds) // 2], 1),
             "risk_coverage": risk_coverage(scores),
         }
-    ceiling = [any(holds(p, row) for p in found[row["id"]]) for row in bench.rows if _has(row)]
-    results["ceiling of the search"] = {"all": _share(ceiling)}
+    ceiling = [any(holds(p, row) for p in found[row["id"]]) for row in bench.rows if has(row)]
+    results["ceiling of the search"] = {"all": share(ceiling)}
     return results
 
 
@@ -189,7 +143,7 @@ def risk_coverage(scores: Sequence[tuple[float, str]]) -> list[dict[str, float]]
         answerable = [score >= threshold for score, kind in scores if kind != "unanswerable"]
         refused = [score < threshold for score, kind in scores if kind == "unanswerable"]
         curve.append(
-            {"threshold": threshold, "coverage": _share(answerable), "refused": _share(refused)}
+            {"threshold": threshold, "coverage": share(answerable), "refused": share(refused)}
         )
     return curve
 
@@ -203,7 +157,7 @@ def with_right_passage(bench: Bench) -> list[tuple[dict[str, Any], list[Passage]
             row["question"], limit=bench.candidates, reader=OPERATOR
         )
         right = [passage for passage in found if holds(passage, row)][:1]
-        if _has(row) and not right:
+        if has(row) and not right:
             continue
         shown = right + [p for p in found if not holds(p, row)][: 3 - len(right)]
         tokens = bench.home.settings.finder_tokens
@@ -214,15 +168,13 @@ def with_right_passage(bench: Bench) -> list[tuple[dict[str, Any], list[Passage]
     return prompts
 
 
-def measure_oracle(bench: Bench, adapters: dict[str, Any]) -> dict[str, Any]:
+def measure_oracle(bench: Bench, adapters: Adapters) -> dict[str, Any]:
     """A language model with the right passage given."""
-    prompts, threshold = with_right_passage(bench), bench.best_finder.threshold
-    return {name: _read(bench, prompts, adapter, threshold) for name, adapter in adapters.items()}
+    given, finder = with_right_passage(bench), bench.best_finder
+    return {name: _read(bench, given, adapter, finder) for name, adapter in adapters.items()}
 
 
-def measure_answers(
-    bench: Bench, adapters: dict[str, Any], wanted: Sequence[str]
-) -> dict[str, Any]:
+def measure_answers(bench: Bench, adapters: Adapters, wanted: Sequence[str]) -> dict[str, Any]:
     """End to end: search, choose, read."""
     results = {}
     ways = choosers(bench)
@@ -237,9 +189,8 @@ def measure_answers(
             )
             prompts.append((row, choose(row["question"], found)))
         for name, adapter in adapters.items():
-            # The cosine of a whole chunk is no chance: nothing is refused by it.
-            threshold = bench.best_finder.threshold if way == "finder" else 0.0
-            results[f"{way} + {name}"] = _read(bench, prompts, adapter, threshold)
+            finder = bench.best_finder if way == "finder" else None
+            results[f"{way} + {name}"] = _read(bench, prompts, adapter, finder)
     return results
 
 
@@ -256,84 +207,46 @@ def measure_quotes(bench: Bench) -> dict[str, Any]:
             )
             kept = choose(question, found)
             said.append(Said(row, kept, quoted_answer(question, kept, finder)))
-        results[name] = _summary(said, finder.threshold) | {
+        results[name] = summary(said, finder.threshold) | {
             "seconds": round(time.monotonic() - started)
         }
     finder = bench.best_finder
     given = with_right_passage(bench)
     said = [Said(row, kept, quoted_answer(row["question"], kept, finder)) for row, kept in given]
-    return {**results, "right passage given": _summary(said, finder.threshold)}
+    return {**results, "right passage given": summary(said, finder.threshold)}
 
 
 def _read(
     bench: Bench,
     prompts: Sequence[tuple[dict[str, Any], list[Passage]]],
-    adapter: Any,
-    threshold: float,
+    adapter: AdapterInfo | None,
+    finder: EvidenceFinder | None,
 ) -> dict[str, Any]:
     """Answer all prompts; grade them as said, and with the finder's refusals before the model's."""
     model = open_model(bench.home)
+    # The cosine of a whole chunk is no chance: without a finder nothing is refused by it.
+    threshold = finder.threshold if finder else 0.0
+    quoting = finder if adapter and adapter.reads_quotations else None
     sampling = Sampling(96)
     said: list[Said] = []
     started = time.monotonic()
     for start in range(0, len(prompts), BATCH):
         part = prompts[start : start + BATCH]
-        messages: list[Sequence[Message]] = [render(row["question"], kept) for row, kept in part]
-        answers = model.generate_batch(messages, adapter=adapter, sampling=sampling)
+        messages = [_prompt(row["question"], kept, quoting) for row, kept in part]
+        ref = adapter.ref if adapter else None
+        answers = model.generate_batch(messages, adapter=ref, sampling=sampling)
         said += [
             Said(row, kept, answer.text) for (row, kept), answer in zip(part, answers, strict=True)
         ]
-    return _summary(said, threshold) | {"seconds": round(time.monotonic() - started)}
+    return summary(said, threshold) | {"seconds": round(time.monotonic() - started)}
 
 
-def _summary(said: Sequence[Said], threshold: float) -> dict[str, Any]:
-    return {
-        **_graded(said),
-        "refusing": [
-            {"threshold": round(least, 3), **_graded([one.refused_below(least) for one in said])}
-            for least in (threshold, *THRESHOLDS)
-        ],
-        "failures": _spread([_failure(one) for one in said if one.wrong], FAILURES),
-    }
-
-
-def _graded(said: Sequence[Said]) -> dict[str, Any]:
-    """Shares of right answers by kind, of refusals, and of right answers rightly cited."""
-    asked = [one for one in said if _has(one.row)]
-    right = [one for one in asked if one.right]
-    return {
-        **{
-            kind: _share([one.right for one in asked if one.row["kind"] == kind])
-            for kind in KINDS[:2]
-        },
-        "refused": _share([one.refused for one in said if not _has(one.row)]),
-        "false": _share([one.refused for one in asked]),
-        "right_citation": _share([one.rightly_cited for one in right]),
-        "questions": len(said),
-    }
-
-
-def _spread(items: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    step = max(1.0, len(items) / count)
-    return [items[int(place * step)] for place in range(min(count, len(items)))]
-
-
-def _failure(one: Said) -> dict[str, Any]:
-    return {
-        "question": one.row["question"],
-        "wanted": one.row["short_answers"],
-        "answer": one.text,
-        "evidence_shown": any(holds(passage, one.row) for passage in one.kept),
-        "headings": [heading(passage) for passage in one.kept],
-    }
-
-
-def _has(row: dict[str, Any]) -> bool:
-    return str(row["kind"]) != "unanswerable"
-
-
-def _share(values: Sequence[bool]) -> float:
-    return round(sum(values) / len(values), 3) if values else 0.0
+def _prompt(
+    question: str, kept: Sequence[Passage], quoting: EvidenceFinder | None
+) -> Sequence[Message]:
+    """As it is served; `quoting` names the best sentences to a reader of them."""
+    best = quoted_answer(question, kept, quoting) if quoting and kept else ""
+    return render(question, kept, best=best)
 
 
 def prepare(arguments: argparse.Namespace) -> Bench:
@@ -348,7 +261,7 @@ def prepare(arguments: argparse.Namespace) -> Bench:
         path = arguments.questions / f"heldout_{kind}.jsonl"
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         # Evenly spaced: neighbours ask about the same page.
-        few = _spread(lines, arguments.rows or len(lines))
+        few = spread(lines, arguments.rows or len(lines))
         rows += [{"evidence_quote": "", **row, "kind": kind} for row in few]
     embedder = retrieval.embedder
     finders = {"words": EvidenceFinder(WordScorer(), embedder.count_tokens, CALIBRATION)}
@@ -381,9 +294,9 @@ def main() -> int:
     bench = prepare(arguments)
     source = locate_model(bench.home.settings, bench.home.workspace)
     reader = builtin_reader(source.hash)
-    adapters: dict[str, Any] = {"plain model": None}
+    adapters: Adapters = {"plain model": None}
     if reader is not None:
-        adapters["reader"] = reader.ref
+        adapters["reader"] = reader
     parts: dict[str, Callable[[], Any]] = {
         "evidence": lambda: measure_evidence(bench),
         "oracle": lambda: measure_oracle(bench, adapters),

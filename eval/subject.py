@@ -7,9 +7,10 @@ from typing import Any
 from assistant.answering import Assistant, refusal_threshold
 from assistant.engines.adapter_files import weights_hash
 from assistant.engines.base import LanguageModel
+from assistant.manifest import AdapterInfo
 from assistant.modes import AnswerMode
 from assistant.profiles import fitted
-from assistant.prompts import profile_of
+from assistant.prompts import QUOTING_VERSION, profile_of
 from assistant.quoting import NAME as QUOTATION
 from assistant.service import open_model
 from assistant.shelf import Shelf
@@ -21,6 +22,7 @@ from eval.arms import Arm
 from eval.evidence import EvidenceSource
 from eval.remembered import remembered
 from eval.runner import SearchedOnce, Subject
+from retrieval.passages import Quoter
 from retrieval.service import Retrieval, open_retrieval
 
 
@@ -94,7 +96,7 @@ class Parts:
         found: dict[str, Any] = {
             "mode": arm.mode.value,
             "model": self.engine.name,
-            "prompt_version": profile_of(self.settings).version,
+            "prompt_version": self._wording(arm),
             "sampling": {"temperature": 0.0, "max_tokens": self.settings.answer_tokens},
             **adapter,
         }
@@ -102,15 +104,26 @@ class Parts:
 
     def _adapter(self, arm: Arm) -> dict[str, Any]:
         """The adapter that is on, chosen or the reader, or what answers without a model."""
-        if arm.mode.uses_adapter and arm.adapter:
-            kind, info = "adapter", self.shelf.get(arm.adapter)
-        elif arm.mode is AnswerMode.RAG and (reader := self.shelf.serving_reader(self.settings)):
-            kind, info = "reader", reader
-        elif arm.mode is AnswerMode.RAG and self.settings.rag_reader == "quote":
+        if arm.mode is AnswerMode.RAG and self.settings.rag_reader == "quote":
             return {"reader": QUOTATION}
-        else:
+        if (info := self._on(arm)) is None:
             return {}
+        kind = "adapter" if arm.mode.uses_adapter else "reader"
         return {kind: info.name, "adapter_hash": weights_hash(info.ref.path)}
+
+    def _wording(self, arm: Arm) -> str:
+        """Version of the prompt; that of a reader of quotations is its own."""
+        on = self._on(arm)
+        quoting = isinstance(self.retrieval.retriever, Quoter) and arm.mode.uses_retrieval
+        if on is not None and on.reads_quotations and quoting:
+            return QUOTING_VERSION
+        return profile_of(self.settings).version
+
+    def _on(self, arm: Arm) -> AdapterInfo | None:
+        """The adapter that is on: chosen, or the reader."""
+        if arm.mode.uses_adapter and arm.adapter:
+            return self.shelf.get(arm.adapter)
+        return self.shelf.serving_reader(self.settings) if arm.mode is AnswerMode.RAG else None
 
     def _retrieval(self, arm: Arm) -> dict[str, Any]:
         settings = self.settings

@@ -139,12 +139,16 @@ class EvidenceFinder:
     def best_sentences(
         self, question: str, passages: Sequence[Passage], count: int
     ) -> list[tuple[int, str]]:
-        """Return up to `count` sentences, best first: (place in `passages`, text)."""
+        """Return up to `count` sentences, best first: (place in `passages`, text).
+
+        The order of the passages does not matter; their scores do.
+        """
         places = {id(passage): place for place, passage in enumerate(passages)}
+        best_first = sorted(passages, key=lambda passage: -passage.score)
         ranked = sorted(
             (
                 (score, places[id(item.passage)], text)
-                for item in self._scored(question, passages)
+                for item in self._scored(question, best_first)
                 for score, text in zip(item.scores, item.sentences, strict=True)
             ),
             key=lambda found: -found[0],

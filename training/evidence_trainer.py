@@ -42,7 +42,7 @@ CLIP = 1.0
 class EvidenceConfig:
     """Hyper-parameters of the finder."""
 
-    steps: int = 600
+    steps: int = 2400
     batch: int = 8
     """Questions a step."""
     wrong: int = 2
@@ -54,7 +54,7 @@ class EvidenceConfig:
     """Layers below stay as they are, and cost no backward pass."""
     learning_rate: float = 6e-4
     head_learning_rate: float = 1e-3
-    reading_share: float = 0.2
+    reading_share: float = 0.08
     """Questions from the general reading rows; they come early rather than late."""
     seed: int = 0
 
@@ -111,7 +111,8 @@ def train_evidence(
             group["lr"] = full * factor
         batch = order[step * config.batch : (step + 1) * config.batch]
         chance = random.Random(f"{config.seed}-{step}")  # noqa: S311 - reproducible
-        loss = group_loss(network, reader, material, batch, (chance, config))
+        with torch.autocast("cpu", torch.bfloat16, enabled=computes_in_bfloat16()):
+            loss = group_loss(network, reader, material, batch, (chance, config))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(learned.values(), CLIP)

@@ -31,7 +31,7 @@ def add_evidence_commands(line: CommandLine) -> None:
     """Add both commands to the command line of this package."""
     evidence = line.add("evidence", _evidence, "train the finder of evidence sentences")
     _add_common(evidence)
-    evidence.add_argument("--steps", type=int, default=600, help="default: 600")
+    evidence.add_argument("--steps", type=int, default=2400, help="default: 2400")
     evidence.add_argument(
         "--calibrate-only", action="store_true",
         help="train nothing: score the held-out sources with the weights in --output, and "
@@ -78,6 +78,8 @@ def _evidence(call: Call) -> Report:
     given = call.arguments
     config = EvidenceConfig(steps=given.steps, seed=given.seed)
     material, own, reading = _material(call, READING_ROWS)
+    call.progress.log("Searching wrong chunks for every question ...")
+    own = with_served_search(material, own, open_embedder(call.home.settings))
     order = order_of(own, reading, config)
     folder = call.home.workspace.runs / "evidence"
     folder.mkdir(exist_ok=True)
@@ -144,9 +146,9 @@ def _material(call: Call, reading_rows: int) -> tuple[Material, list[Group], lis
     if given.reading:
         general = read_reading(given.reading, reading_rows, given.seed)
         material = joined(material, general)
-    own, _ = material.split(given.hold_out)
-    reading = [group for group in own if group.source == READING]
-    return material, [group for group in own if group.source != READING], reading
+    kept, _ = material.split(given.hold_out)
+    reading = [group for group in kept if group.source == READING]
+    return material, [group for group in kept if group.source != READING], reading
 
 
 def _reader(call: Call) -> Report:
@@ -166,7 +168,7 @@ def _reader(call: Call) -> Report:
     material, own, reading = _material(call, READER_READING_ROWS)
     replay = read_instructions(given.replay, REPLAY_ROWS) if given.replay else []
     mix = ReaderMix(seed=given.seed)
-    units = reader_units(material, own, reading, replay, mix)
+    units = reader_units(material, own, reading, replay, mix, config.steps * config.batch)
     steps = steps_of([[tokenizer.encode(one) for one in unit] for unit in units], config)
     folder = call.home.workspace.runs / "reader"
     folder.mkdir(exist_ok=True)

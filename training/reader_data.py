@@ -2,7 +2,12 @@
 
 A model this small learns to find and copy the sentence that answers, and to refuse where none
 does; short spans and free rewriting are beyond it. So the target is the document's sentence
-when that holds a short answer, else the answer that a person wrote.
+when that holds a short answer, else the answer that a person wrote, and behind it the best of the
+other sentences, as people are quoted two.
+
+The prompt names the two best sentences, as it does when serving. The right one is put among them
+about as often as the trained finder does on documents that it has not learned from: a model that
+always finds it first copies blindly, and one that seldom does has to read for itself.
 
 Passages are chosen as an evidence finder chooses them, and several questions are asked of the same
 ones: those of other facts that stand there, and now and then one that is not answered there. Asked
@@ -23,6 +28,7 @@ import zstandard
 
 from assistant.modes import Message
 from assistant.prompts import REFUSAL, render
+from assistant.quoting import SENTENCES, quotation
 from core.errors import DatasetError
 from retrieval.evidence import CANDIDATES, GAP, Candidate, EvidenceFinder
 from retrieval.evidence_words import CALIBRATION, WordScorer
@@ -33,14 +39,16 @@ from training.reading_data import READING
 
 LONGEST_QUOTE = 45
 """Words. A longer sentence is answered in a person's words, where there are any."""
+SHORTEST_READING = 4
+"""Words, of general reading."""
 LONGEST_WINDOW = 70
 """Words of a passage around a sentence that the finder passed over."""
 INSTRUCTION_WORDS = 80
 PASSAGES = ((1, 1), (2, 2), (3, 3), (4, 4))
 """How many passages are shown, with weights."""
-BUDGETS = (120, 200, 340)
+BUDGETS = (80, 140, 220, 340)
 """Tokens of all passages: from what trains fast to what is served."""
-MOST_COMPANIONS = 3
+MOST_COMPANIONS = 2
 """Further questions about the same passages."""
 
 
@@ -48,11 +56,17 @@ MOST_COMPANIONS = 3
 class ReaderMix:
     """What the prompts are made of."""
 
-    absent_share: float = 0.08
+    absent_share: float = 0.02
     """Answerable questions shown without their right passage."""
-    stray_share: float = 0.2
+    stray_share: float = 0.05
     """Prompts of which one more question is asked that they do not answer."""
-    reading_share: float = 0.3
+    first_share: float = 0.6
+    """Questions whose right sentence is named first, beside those where shared words do it."""
+    second_share: float = 0.2
+    """Questions whose right sentence is named second, beside those."""
+    unnamed_share: float = 0.05
+    """Questions without named sentences."""
+    reading_share: float = 0.2
     replay_share: float = 0.04
     seed: int = 0
 
@@ -63,13 +77,18 @@ def reader_units(
     reading: Sequence[Group],
     replay: Sequence[tuple[str, str]],
     mix: ReaderMix,
+    most: int,
 ) -> list[Unit]:
-    """One unit a wording, with general reading and general instructions mixed in."""
+    """One unit a wording, with general reading and general instructions mixed in.
+
+    Of more than `most` units a random choice is made.
+    """
     chance = random.Random(mix.seed)  # noqa: S311 - reproducible, not secret
     general = [group for group in reading if _quotable(material, group)]
     prompts = ReaderPrompts(material, [*own, *general], mix)
-    count = round(len(own) * mix.reading_share / (1 - mix.reading_share))
-    asked = [*own, *chance.sample(general, min(count, len(general)))]
+    asked = chance.sample(list(own), min(len(own), round(most * (1 - mix.reading_share))))
+    count = round(len(asked) * mix.reading_share / (1 - mix.reading_share))
+    asked += chance.sample(general, min(count, len(general)))
     units = [prompts.unit(group, chance) for group in asked]
     count = round(len(units) * mix.replay_share)
     for instruction, output in chance.sample(list(replay), min(count, len(replay))):
@@ -77,6 +96,21 @@ def reader_units(
         units.append((Example(ExampleKind.REPLAY, "", message, output),))
     chance.shuffle(units)
     return units
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """A right sentence among the passages shown."""
+
+    place: int
+    sentence: str
+    target: str
+    """What is to be answered: the quote, or a person's words."""
+
+    def says(self, named: tuple[int, str]) -> bool:
+        """Whether a named sentence is this one, cut alike or not."""
+        place, text = named
+        return place == self.place and (text in self.target or self.sentence in text)
 
 
 class ReaderPrompts:
@@ -106,7 +140,7 @@ class ReaderPrompts:
         asked = [group, *self._companions(group, shown, chance)]
         if chance.random() < self._mix.stray_share:
             asked += self._stray(shown, chance)
-        return tuple(self._example(one, shown) for one in asked)
+        return tuple(self._example(one, shown, chance) for one in asked)
 
     def _shown(self, group: Group, number: int | None, chance: random.Random) -> list[Passage]:
         """What a finder hands on, with the chunk `number` or, if None, without any right one."""
@@ -125,7 +159,7 @@ class ReaderPrompts:
             group.question, found, limit=limit, tokens=chance.choice(BUDGETS)
         )
         shown = [evidence.passage for evidence in chosen]
-        if number is None or self._answer(group, shown) is not None:
+        if number is None or self._standing(group, shown) is not None:
             return shown
         others = [passage for passage in shown if passage.chunk_id != number][: limit - 1]
         text = _window(self._material.chunks[number].candidate, _together(right[number]), chance)
@@ -141,7 +175,7 @@ class ReaderPrompts:
         known = [g for passage in shown for g in self._answered_by.get(passage.chunk_id, ())]
         chance.shuffle(known)
         for other in known:
-            if other.answer != group.answer and self._answer(other, shown) is not None:
+            if other.answer != group.answer and self._standing(other, shown) is not None:
                 others.setdefault(other.answer, other)
         return list(others.values())[:MOST_COMPANIONS]
 
@@ -153,22 +187,48 @@ class ReaderPrompts:
         apart = [g for g in known if not ids & {n for n, _ in g.right} and not _says(text, g)]
         return chance.sample(apart, min(1, len(apart)))
 
-    def _example(self, group: Group, shown: Sequence[Passage]) -> Example:
-        answer = self._answer(group, shown)
-        kind = ExampleKind.ABSENT if answer is None else ExampleKind.GROUNDED
-        return Example(kind, "", render(group.question, shown), answer or REFUSAL)
+    def _example(self, group: Group, shown: Sequence[Passage], chance: random.Random) -> Example:
+        standing = self._standing(group, shown)
+        named = self._named(group, shown, standing, chance)
+        best = "" if chance.random() < self._mix.unnamed_share else quotation(named)
+        prompt = render(group.question, shown, best=best)
+        if standing is None:
+            return Example(ExampleKind.ABSENT, "", prompt, REFUSAL)
+        others = [one for one in named if not standing.says(one) and _brief(one[1])]
+        answer = quotation([(standing.place, standing.target), *others[: SENTENCES - 1]])
+        return Example(ExampleKind.GROUNDED, "", prompt, answer)
 
-    def _answer(self, group: Group, shown: Sequence[Passage]) -> str | None:
-        """The target with its citation; None where the right sentence is not shown."""
+    def _named(
+        self,
+        group: Group,
+        shown: Sequence[Passage],
+        standing: "_Standing | None",
+        chance: random.Random,
+    ) -> list[tuple[int, str]]:
+        """The best sentences, the right one put forward as the trained finder would."""
+        ranked = self._finder.best_sentences(group.question, shown, SENTENCES + 1)
+        put = chance.random()
+        if standing is None or put >= self._mix.first_share + self._mix.second_share:
+            return ranked[:SENTENCES]
+        others = [one for one in ranked if not standing.says(one)]
+        before = others[: int(put >= self._mix.first_share)]
+        own = (standing.place, standing.sentence)
+        return [*before, own, *others[len(before) :]][:SENTENCES]
+
+    def _standing(self, group: Group, shown: Sequence[Passage]) -> "_Standing | None":
+        """Where the right sentence stands; None where it is not shown."""
         right = dict(group.right)
-        for place, passage in enumerate(shown, 1):
+        for place, passage in enumerate(shown):
             places = right.get(passage.chunk_id)
             if places is None:
                 continue
             candidate = self._material.chunks[passage.chunk_id].candidate
             quoted = _together(places)
             if all(candidate.sentences[number] in passage.text for number in quoted):
-                return f"{_target(group, candidate, quoted)} [{place}]"
+                sentences = [candidate.sentences[number] for number in quoted]
+                says = [sentence for sentence in sentences if _says(sentence, group)]
+                target = _target(group, candidate, quoted)
+                return _Standing(place, (says or sentences)[0], target)
         return None
 
     def _chunk(self, number: int) -> Passage:
@@ -217,8 +277,8 @@ def _quotable(material: Material, group: Group) -> bool:
         return True
     marked = [(number, place) for number, places in group.right for place in places]
     number, place = marked[0]
-    words = len(material.chunks[number].candidate.sentences[place].split())
-    return len(marked) == 1 and 4 < words <= LONGEST_QUOTE
+    sentence = material.chunks[number].candidate.sentences[place]
+    return len(marked) == 1 and _brief(sentence) and len(sentence.split()) > SHORTEST_READING
 
 
 def _together(places: tuple[int, ...]) -> tuple[int, ...]:
@@ -231,7 +291,11 @@ def _target(group: Group, candidate: Candidate, places: tuple[int, ...]) -> str:
         return candidate.sentences[places[0]]
     quote = " ".join(candidate.sentences[place] for place in places)
     holds = any(_folded(short) in _folded(quote) for short in group.short_answers)
-    return quote if holds and len(quote.split()) <= LONGEST_QUOTE else group.answer
+    return quote if holds and _brief(quote) else group.answer
+
+
+def _brief(text: str) -> bool:
+    return len(text.split()) <= LONGEST_QUOTE
 
 
 def _folded(text: str) -> str:

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from assistant.engines.source import ModelSource
 from assistant.engines.transformers_loading import Loaded, load
 from assistant.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest
-from assistant.prompts import PROMPT_VERSION
+from assistant.prompts import QUOTING_VERSION
 from core.database import now
 from core.errors import Stopped
 from core.progress import Progress
@@ -44,7 +44,7 @@ class ReaderConfig:
     rank: int = 16
     alpha: int = 32
     learning_rate: float = 5e-4
-    longest: int = 560
+    longest: int = 700
     """Tokens; longer examples are left out."""
     pass_tokens: int = 1200
     seed: int = 0
@@ -136,7 +136,7 @@ def save_reader(
             data_sha256=str(facts.pop("data_sha256")),
             config=facts,
             metrics=metrics,
-            prompt_version=PROMPT_VERSION,
+            prompt_version=QUOTING_VERSION,
             notes="reads passages: answers by quoting the right one, or refuses",
         )
         write_atomically(folder / MANIFEST, manifest.to_json().encode())

@@ -6,10 +6,16 @@ from pathlib import Path
 
 from assistant.engines.base import AdapterRef
 from assistant.manifest import Manifest
+from assistant.prompts import PROMPT_VERSION
 from core.home import Home
 
 
-def build_adapter(folder: Path, content: bytes = b"weights", base_hash: str = "base") -> Manifest:
+def build_adapter(
+    folder: Path,
+    content: bytes = b"weights",
+    base_hash: str = "base",
+    prompt_version: str = PROMPT_VERSION,
+) -> Manifest:
     """Write the three files into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "adapter_model.safetensors").write_bytes(content)
@@ -24,7 +30,7 @@ def build_adapter(folder: Path, content: bytes = b"weights", base_hash: str = "b
         data_sha256="data",
         config={"r": 8},
         metrics={"train_loss": 0.5},
-        prompt_version="1",
+        prompt_version=prompt_version,
         notes="for tests",
     )
     (folder / "manifest.json").write_text(manifest.to_json())

@@ -12,7 +12,14 @@ from assistant.answering import Assistant, Question
 from assistant.engines.source import context_of, count_parameters
 from assistant.modes import AnswerFinished, AnswerMode, Message
 from assistant.profiles import ModelSize, fitted, fitted_settings, size_of
-from assistant.prompts import Profile, PromptBuilder, profile_of, render
+from assistant.prompts import (
+    PROMPT_VERSION,
+    QUOTING_VERSION,
+    Profile,
+    PromptBuilder,
+    profile_of,
+    render,
+)
 from assistant.shelf import Shelf
 from core.home import Home
 from core.settings import Settings
@@ -47,6 +54,27 @@ def test_the_prompts_are_the_golden_ones(profile: Profile, case: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(seen, "utf-8")
     assert seen == path.read_text("utf-8"), "raise the profile's version, then UPDATE_GOLDEN=1"
+
+
+def test_the_best_sentences_stand_before_the_question_where_they_are_wanted() -> None:
+    builder = PromptBuilder(ScriptedModel(), 700, 128)
+    asked: list[Sequence[Passage]] = []
+
+    def quote(kept: Sequence[Passage]) -> str:
+        asked.append(kept)
+        return "Employees get 28 days of leave. [1]"
+
+    prompt = builder.build("How many days of leave?", PASSAGES, HISTORY, quote)
+    seen = "\n".join(f"<{m.role}>\n{m.content}" for m in prompt.messages) + "\n"
+    path = GOLDEN / "prompt_small_quoting.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(seen, "utf-8")
+    assert seen == path.read_text("utf-8")
+    assert prompt.version == QUOTING_VERSION
+    assert asked == [list(PASSAGES)]
+    for nothing in (None, ()):
+        assert builder.build("Leave?", nothing, (), quote).version == PROMPT_VERSION
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("profile", list(Profile))

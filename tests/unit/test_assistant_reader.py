@@ -10,6 +10,7 @@ from assistant.answering import Assistant, Question
 from assistant.engines.base import AdapterRef
 from assistant.engines.source import embedded_hash
 from assistant.modes import Answer, AnswerFinished, AnswerMode
+from assistant.prompts import PROMPT_VERSION, QUOTING_VERSION
 from assistant.reader import NAME, serving_reader
 from assistant.shelf import Shelf, check_name
 from core.errors import Conflict, InvalidInput, NotFound, SettingsError
@@ -197,6 +198,58 @@ def test_quotations_answer_the_mode_rag_alone_without_a_model(quoting: Assistant
     html = str(turn_html("Leave?", [view_of_answer(answer, 7)]))
     assert '<span class="tag">quoted, without a language model</span>' in html
     assert "no language model" in dict(provenance_rows(answer))["Read by"]
+
+
+BEST = "Best sentences: Employees get 28 days. [1] Ask early. [1]"
+
+
+def test_a_reader_of_quotations_is_shown_the_best_sentences(home: Home, tmp_path: Path) -> None:
+    base = embedded_hash()
+    build_adapter(tmp_path / "r", b"read", base, prompt_version=QUOTING_VERSION)
+    put_adapter(home, "house")
+    settings = home.settings.model_copy(update={"rag_reader": "builtin"})
+    model, shelf = ScriptedModel(said), Shelf(home, tmp_path / "r")
+    assistant = Assistant(model, QuotingRetriever([LEAVE]), shelf, settings)
+    shown = {
+        ("rag", "house"): True,
+        ("tuned_rag", NAME): True,
+        ("tuned_rag", "house"): False,
+        ("tuned", NAME): False,
+        ("base", "house"): False,
+    }
+    for (mode, adapter), wanted in shown.items():
+        answer = asked(assistant, AnswerMode(mode), adapter)
+        assert (BEST in model.seen[-1][-1].content) is wanted, (mode, adapter)
+        version = QUOTING_VERSION if wanted else PROMPT_VERSION
+        assert answer.provenance["prompt_version"] == version
+    assistant.answer_batch([Question("days of leave", AnswerMode.RAG)])
+    assert BEST in model.seen[-1][-1].content
+    blind = Assistant(model, ListRetriever([LEAVE]), shelf, settings)
+    assert asked(blind, AnswerMode.RAG).provenance["prompt_version"] == PROMPT_VERSION
+    assert BEST not in model.seen[-1][-1].content
+
+
+def test_an_evaluation_names_the_prompt_of_a_reader_of_quotations(
+    home: Home, tmp_path: Path
+) -> None:
+    finding = {"evidence_finder": "words", "rag_reader": "builtin"}
+    home = replace(home, settings=home.settings.model_copy(update=finding))
+    retrieval = open_retrieval(home, HashingEmbedder())
+    (tmp_path / "a.md").write_text("# Leave\n\nEmployees get 28 days of leave.\n")
+    retrieval.ingestor.ingest([tmp_path / "a.md"])
+    build_adapter(tmp_path / "r", b"read", embedded_hash(), prompt_version=QUOTING_VERSION)
+    parts = Parts(ScriptedModel(), retrieval, Shelf(home, tmp_path / "r"), home.settings)
+    versions = {
+        arm.mode.value: parts.configuration(arm)["prompt_version"]
+        for arm in (
+            Arm(AnswerMode.BASE),
+            Arm(AnswerMode.RAG),
+            Arm(AnswerMode.TUNED, NAME),
+            Arm(AnswerMode.TUNED_RAG, NAME),
+        )
+    }
+    one, quoting = PROMPT_VERSION, QUOTING_VERSION
+    assert versions == {"base": one, "rag": quoting, "tuned": one, "tuned_rag": quoting}
 
 
 def test_quotations_need_what_judges_sentences(home: Home, folder: Path) -> None:

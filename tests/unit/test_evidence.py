@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -274,3 +274,16 @@ def test_a_documents_own_numbers_are_no_citations() -> None:
 def test_where_there_is_nothing_to_quote_it_is_refused() -> None:
     assert quoted_answer("q", [], finder()) == REFUSAL
     assert quoted_answer("q", [passage(1, "...")], finder()) == REFUSAL
+
+
+def test_the_best_sentences_are_the_same_whatever_the_order_of_the_passages() -> None:
+    judged = finder(Calibration(rank_weight=4.0))
+    scored = [replace(one, score=score) for one, score in zip(FOUND, (0.9, 0.5, 0.1), strict=True)]
+    wanted = [(one.chunk_id, text) for one, text in named(judged, scored)]
+    assert wanted[0] == (1, "Alpha two 8.")
+    for order in itertools.permutations(scored):
+        assert [(one.chunk_id, text) for one, text in named(judged, order)] == wanted
+
+
+def named(judged: EvidenceFinder, passages: Sequence[Passage]) -> list[tuple[Passage, str]]:
+    return [(passages[place], text) for place, text in judged.best_sentences("q", passages, 3)]

@@ -155,12 +155,40 @@ def test_the_reader_copies_the_sentence_and_cites_its_place() -> None:
     places = set()
     for _ in range(60):
         (example,) = prompts.unit(group, chance)
-        text, _, number = example.answer.rpartition(" [")
-        place = int(number.rstrip("]"))
+        text, _, rest = example.answer.partition(" [")
+        place = int(rest.partition("]")[0])
         assert text == "Sentence 3 says x3."
         assert f"[{place}] T3 > H\n" in example.messages[-1].content
+        assert "x3" not in rest
         places.add(place)
     assert len(places) > 2
+
+
+@pytest.mark.parametrize(
+    ("shares", "named"),
+    [((1.0, 0.0, 0.0), 0), ((0.0, 1.0, 0.0), 1), ((0.0, 0.0, 1.0), None)],
+)
+def test_the_right_sentence_is_named_where_the_mix_puts_it(
+    shares: tuple[float, float, float], named: int | None
+) -> None:
+    material, group = many()
+    first, second, unnamed = shares
+    mix = ReaderMix(0.0, 0.0, first_share=first, second_share=second, unnamed_share=unnamed)
+    prompts = ReaderPrompts(material, [group], mix)
+    chance = random.Random(2)
+    seen = set()
+    for _ in range(40):
+        (example,) = prompts.unit(group, chance)
+        _, _, best = example.messages[-1].content.partition("\n\nBest sentences: ")
+        sentences = [text.strip() for text in best.partition("\n\n")[0].split("]") if text]
+        places = [n for n, text in enumerate(sentences) if text.startswith("Sentence 3 says")]
+        # Where a passage's only other sentence is alike, nothing stands before the right one.
+        assert len(sentences) <= 2
+        seen.add(places[0] if places else None)
+        answer = example.answer.split("]")
+        assert answer[0].startswith("Sentence 3 says x3. [")
+    assert named in seen
+    assert seen <= {named, 0}
 
 
 def test_without_the_right_passage_the_reader_refuses() -> None:
@@ -181,16 +209,16 @@ def test_the_same_passages_are_asked_for_other_facts_and_for_what_they_do_not_sa
     closes = Group("When does the gate close?", "s", True, "At 9.", ("9",), ((0, (1,)),), (0,))
     keys = Group("Who has keys?", "s", True, "The keeper.", ("keeper",), ((1, (0,)),), (1, 0))
     groups = (opens, closes, keys)
-    mix = ReaderMix(absent_share=0.0, stray_share=1.0)
+    mix = ReaderMix(absent_share=0.0, stray_share=1.0, unnamed_share=0.0)
     prompts = ReaderPrompts(Material(chunks, groups, "0"), groups, mix)
     unit = prompts.unit(opens, random.Random(0))
     said = {one.messages[-1].content.rpartition("Question: ")[2]: one.answer for one in unit}
     assert said == {
-        opens.question: "The gate opens at 7. [1]",
-        closes.question: "The gate closes at 9. [1]",
+        opens.question: "The gate opens at 7. [1] The gate closes at 9. [1]",
+        closes.question: "The gate closes at 9. [1] The gate opens at 7. [1]",
         keys.question: REFUSAL,
     }
-    shown = {one.messages[-1].content.rpartition("Question: ")[0] for one in unit}
+    shown = {one.messages[-1].content.partition("Best sentences: ")[0] for one in unit}
     assert len(shown) == 1
 
 
@@ -211,9 +239,12 @@ def test_the_mix_has_reading_and_replay(tmp_path: Path) -> None:
     number, places = answerable.right[0]
     assert everything.chunks[number].candidate.sentences[places[0]].startswith("River")
     own = [group] * 10
-    units = reader_units(everything, own, reading, [("Say hi", "Hi there")] * 5, ReaderMix())
+    replay = [("Say hi", "Hi there")] * 5
+    units = reader_units(everything, own, reading, replay, ReaderMix(replay_share=0.1), 100)
     assert [unit[0].kind for unit in units].count(ExampleKind.REPLAY) == 1
-    assert len(units) == 15
+    assert len(units) == 13
+    few = reader_units(everything, own, reading, [], ReaderMix(reading_share=0.5), 6)
+    assert len(few) == 6
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
