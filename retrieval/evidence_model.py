@@ -186,7 +186,7 @@ class CrossEncoderScorer:
         self._backbone_folder = backbone_folder
         self._lock = threading.Lock()
         self._loaded: tuple[EvidenceNetwork, SentenceReader] | None = None
-        self.manifest = _manifest(weights)
+        self.manifest = manifest_of(weights)
 
     @property
     def name(self) -> str:
@@ -226,17 +226,25 @@ def read_network(weights: Path, backbone_folder: Path) -> EvidenceNetwork:
     Raises:
         EngineError: nothing is there, or it belongs to another backbone.
     """
-    if backbone_hash(backbone_folder) != _manifest(weights)["backbone_sha256"]:
+    network = EvidenceNetwork(backbone_folder)
+    network.merge(read_state(weights, backbone_folder))
+    return network.eval()
+
+
+def read_state(weights: Path, backbone_folder: Path) -> dict[str, Tensor]:
+    """Read low-rank factors and head, by name, as training saved them in `weights`.
+
+    Raises:
+        EngineError: nothing is there, or it belongs to another backbone.
+    """
+    if backbone_hash(backbone_folder) != manifest_of(weights)["backbone_sha256"]:
         raise EngineError(
             f"The evidence finder in '{weights}' was trained on another embedder than "
             f"'{backbone_folder}'. Set INHOUSE_EVIDENCE_FINDER=off, or train one with "
             "`python -m training evidence`."
         )
     with safe_open(weights / WEIGHTS, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    network = EvidenceNetwork(backbone_folder)
-    network.merge(state)
-    return network.eval()
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def computes_in_bfloat16() -> bool:
@@ -250,7 +258,12 @@ def backbone_hash(folder: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _manifest(weights: Path) -> dict[str, Any]:
+def manifest_of(weights: Path) -> dict[str, Any]:
+    """What the finder in `weights` says of itself.
+
+    Raises:
+        EngineError: there is none, or it is damaged.
+    """
     try:
         found: dict[str, Any] = json.loads((weights / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.database import now
-from core.errors import Stopped
+from core.errors import EngineError, Stopped
 from core.progress import Progress
 from core.workspace import folder_written_atomically, remove_folder, write_atomically
 from retrieval.evidence import Calibration
@@ -27,6 +27,8 @@ from retrieval.evidence_model import (
     SentenceReader,
     backbone_hash,
     computes_in_bfloat16,
+    manifest_of,
+    read_state,
 )
 from retrieval.evidence_words import WordScorer
 from training.checkpoint import Checkpoint, rate
@@ -42,7 +44,7 @@ CLIP = 1.0
 class EvidenceConfig:
     """Hyper-parameters of the finder."""
 
-    steps: int = 2400
+    steps: int = 600
     batch: int = 8
     """Questions a step."""
     wrong: int = 2
@@ -54,7 +56,7 @@ class EvidenceConfig:
     """Layers below stay as they are, and cost no backward pass."""
     learning_rate: float = 6e-4
     head_learning_rate: float = 1e-3
-    reading_share: float = 0.08
+    reading_share: float = 0.2
     """Questions from the general reading rows; they come early rather than late."""
     seed: int = 0
 
@@ -65,6 +67,8 @@ class Run:
 
     folder: Path
     backbone: Path
+    start: Path | None = None
+    """A trained finder to go on from; None: the backbone as it is."""
     resume: bool = False
     checkpoint_every: int = 50
 
@@ -92,16 +96,20 @@ def train_evidence(
     Raises:
         Stopped: somebody asked to stop; the checkpoint is kept.
         Conflict: the checkpoint to resume from belongs to other data.
+        EngineError: the finder to start from is damaged, or of another backbone or rank.
     """
     torch.manual_seed(config.seed)
     network = EvidenceNetwork(run.backbone)
     network.add_low_rank(config.rank, config.first_layer)
+    learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    if run.start:
+        _start(learned, run.start, run.backbone)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     reader = SentenceReader(run.backbone)
-    learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
     optimizer = _optimizer(learned, config)
     # The number of steps may change when a run goes on; everything else may not.
-    identity = {**asdict(config), "steps": 0, "data": material.sha256}
+    start = weights_of(run.start) if run.start else ""
+    identity = {**asdict(config), "steps": 0, "data": material.sha256, "start": start}
     checkpoint = Checkpoint(run.folder / "checkpoint", identity)
     done = checkpoint.load(learned, optimizer) if run.resume and checkpoint.exists() else 0
     losses: list[float] = []
@@ -125,6 +133,25 @@ def train_evidence(
         if stop and step + 1 < config.steps:
             raise Stopped(f"Stopped after step {step + 1:,}. Go on with --resume.")
     return network
+
+
+def weights_of(folder: Path) -> str:
+    """SHA-256 of the weights of the finder in `folder`.
+
+    Raises:
+        EngineError: there is none.
+    """
+    return str(manifest_of(folder)["weights_sha256"])
+
+
+def _start(learned: dict[str, torch.nn.Parameter], folder: Path, backbone: Path) -> None:
+    """Put the weights of the finder in `folder` in the place of untrained ones."""
+    state = read_state(folder, backbone)
+    shapes = {name: tuple(parameter.shape) for name, parameter in learned.items()}
+    if {name: tuple(value.shape) for name, value in state.items()} != shapes:
+        raise EngineError(f"The evidence finder in '{folder}' has another rank or other layers.")
+    for name, parameter in learned.items():
+        parameter.data.copy_(state[name])
 
 
 def group_loss(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from retrieval.evidence_model import EvidenceNetwork
 
 EVIDENCE_CHUNK_TOKENS = 110
+EVIDENCE_RATE = 6e-4
 READING_ROWS = 3000
 READER_READING_ROWS = 9000
 """More, so that several questions are about one text."""
@@ -31,11 +32,18 @@ def add_evidence_commands(line: CommandLine) -> None:
     """Add both commands to the command line of this package."""
     evidence = line.add("evidence", _evidence, "train the finder of evidence sentences")
     _add_common(evidence)
-    evidence.add_argument("--steps", type=int, default=2400, help="default: 2400")
+    evidence.add_argument("--steps", type=int, default=600, help="default: 600")
     evidence.add_argument(
         "--calibrate-only", action="store_true",
         help="train nothing: score the held-out sources with the weights in --output, and "
         "write their calibration anew",
+    )  # fmt: skip
+    evidence.add_argument(
+        "--start", type=Path, metavar="FOLDER", help="go on from the weights of this finder"
+    )
+    evidence.add_argument(
+        "--learning-rate", type=float, default=EVIDENCE_RATE, metavar="RATE",
+        help=f"at its highest; half of the default, {EVIDENCE_RATE}, does well with --start",
     )  # fmt: skip
     reader = line.add("reader", _reader, "train the reader: answers from passages, or refuses")
     _add_common(reader)
@@ -73,20 +81,20 @@ def _evidence(call: Call) -> Report:
         order_of,
         save_evidence,
         train_evidence,
+        weights_of,
     )
 
     given = call.arguments
-    config = EvidenceConfig(steps=given.steps, seed=given.seed)
+    config = EvidenceConfig(steps=given.steps, seed=given.seed, learning_rate=given.learning_rate)
     material, own, reading = _material(call, READING_ROWS)
-    call.progress.log("Searching wrong chunks for every question ...")
-    own = with_served_search(material, own, open_embedder(call.home.settings))
     order = order_of(own, reading, config)
     folder = call.home.workspace.runs / "evidence"
     folder.mkdir(exist_ok=True)
     backbone = backbone_folder()
-    run = Run(folder, backbone, resume=given.resume)
+    run = Run(folder, backbone, given.start, given.resume)
     network = train_evidence(material, order, config, run, call.progress)
     facts = {"config": asdict(config), "data_sha256": material.sha256, "held_out": given.hold_out}
+    facts["started_from"] = weights_of(given.start) if given.start else ""
     calibration, metrics = Calibration(), dict[str, float]()
     if given.hold_out:
         calibration, metrics = calibrate(_scored(call, network))

@@ -135,6 +135,28 @@ def test_what_was_saved_scores_as_what_was_trained(
     assert np.allclose(rescored.scores, scored[0].scores, atol=0.05)
 
 
+def test_a_run_goes_on_from_another_finder(
+    backbone: Path, material: Material, tmp_path: Path
+) -> None:
+    order = order_of(material.groups, [], CONFIG)
+    first = train_evidence(material, order, CONFIG, Run(tmp_path, backbone), Silent())
+    save_evidence(first, tmp_path / "first", backbone, {})
+    still = EvidenceConfig(**{**CONFIG.__dict__, "learning_rate": 0.0, "head_learning_rate": 0.0})
+    run = Run(tmp_path / "second", backbone, start=tmp_path / "first")
+    run.folder.mkdir()
+    same = trained(material, run, still)
+    for name, value in first.trained_state().items():
+        assert np.allclose(same[name], value.numpy(), rtol=0.01), name
+    wider = EvidenceConfig(**{**CONFIG.__dict__, "rank": 8})
+    with pytest.raises(EngineError, match="another rank"):
+        trained(material, run, wider)
+    with pytest.raises(EngineError, match="No trained evidence finder"):
+        trained(material, Run(run.folder, backbone, start=tmp_path / "nowhere"))
+    onwards = Run(run.folder, backbone, resume=True)
+    with pytest.raises(Conflict, match="other data or settings"):
+        trained(material, onwards, still)
+
+
 def written_material(folder: Path) -> list[str]:
     """Two sources of one document each, and questions about them; as flags of the command."""
     rows = []
