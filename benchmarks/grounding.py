@@ -47,7 +47,6 @@ from training.tokenizer import ChatTokenizer  # noqa: E402
 
 BUDGET = 350
 """Tokens of the language model, numbers and headings included."""
-PASSAGES = 4
 BATCH = 48
 
 Choose = Callable[[str, list[Passage]], list[Passage]]
@@ -92,12 +91,14 @@ def choosers(bench: Bench) -> dict[str, Choose]:
     """Ways to choose what the prompt holds, by name."""
 
     def whole(question: str, found: list[Passage]) -> list[Passage]:
-        return found[:PASSAGES]
+        return found[: bench.home.settings.passages]
 
     def by(finder: EvidenceFinder) -> Choose:
         def choose(question: str, found: list[Passage]) -> list[Passage]:
-            tokens = bench.home.settings.finder_tokens
-            chosen = finder.select(question, found, limit=PASSAGES, tokens=tokens)
+            settings = bench.home.settings
+            chosen = finder.select(
+                question, found, limit=settings.passages, tokens=settings.finder_tokens
+            )
             return [evidence.passage for evidence in chosen]
 
         return choose

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     prompt_profile: Literal["auto", "small", "large"] = Field(
         "auto", description="Rules and budgets for a small or large model; auto: by its size."
     )
-    passages: int = Field(4, ge=1, le=50, description="Passages put before the model.")
+    passages: int = Field(5, ge=1, le=50, description="Passages put before the model.")
     evidence_tokens: int = Field(700, ge=50, description="Most tokens of passages in a prompt.")
     evidence_finder: Literal["builtin", "words", "off"] = Field(
         "builtin",

@@ -26,6 +26,8 @@ READING_ROWS = 3000
 READER_READING_ROWS = 9000
 """More, so that several questions are about one text."""
 REPLAY_ROWS = 3000
+READER_UNITS = 2080
+"""Whatever the number of steps, so that it may change when a run goes on; then they come again."""
 
 
 def add_evidence_commands(line: CommandLine) -> None:
@@ -176,7 +178,7 @@ def _reader(call: Call) -> Report:
     material, own, reading = _material(call, READER_READING_ROWS)
     replay = read_instructions(given.replay, REPLAY_ROWS) if given.replay else []
     mix = ReaderMix(seed=given.seed)
-    units = reader_units(material, own, reading, replay, mix, config.steps * config.batch)
+    units = reader_units(material, own, reading, replay, mix, READER_UNITS)
     steps = steps_of([[tokenizer.encode(one) for one in unit] for unit in units], config)
     folder = call.home.workspace.runs / "reader"
     folder.mkdir(exist_ok=True)

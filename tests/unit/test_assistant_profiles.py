@@ -147,12 +147,12 @@ def test_a_person_chooses_the_profile() -> None:
     large = fitted_settings(Settings(prompt_profile="large"), None)
     assert (profile_of(large), large.evidence_tokens) == (Profile.LARGE, 1024)
     small = fitted_settings(Settings(prompt_profile="small"), BIG)
-    assert (profile_of(small), small.passages) == (Profile.SMALL, 4)
+    assert (profile_of(small), small.passages) == (Profile.SMALL, Settings().passages)
 
 
 @pytest.mark.parametrize(
     "settings",
-    [Settings(), Settings(prompt_profile="auto"), Settings(passages=5, prompt_profile="large")],
+    [Settings(), Settings(prompt_profile="auto"), Settings(passages=3, prompt_profile="large")],
 )
 def test_fitting_again_forgets_the_model_before_and_no_choice(settings: Settings) -> None:
     once = fitted_settings(settings, BIG)
