@@ -87,6 +87,7 @@ benchmarks: install-dev ## Speed and quality against named peers, as ratios
 	@$(BIN)/python -m benchmarks.retrieval
 	@$(BIN)/python -m benchmarks.generation --workspace $(WORKSPACE)
 	@$(BIN)/python -m benchmarks.evaluation
+	@$(BIN)/python -m benchmarks.finder --workspace $(WORKSPACE)-handbook
 
 clean: ## Remove the virtual environment and caches; the workspace stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
