@@ -10,16 +10,13 @@ Prints milliseconds a question for the sentences of 2, 4, 12 and 20 chunks. The 
 index between runs.
 """
 
-import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from sentence_transformers import CrossEncoder
 
-from benchmarks.shared_data import HANDBOOK, QUESTIONS, all_there
+from benchmarks.shared_data import all_there, some_questions, timing_arguments
 from core.home import open_home
 from core.permissions import OPERATOR
 from core.progress import Silent
@@ -68,19 +65,10 @@ def milliseconds(judge: Judge, asked: Sequence[tuple[str, Sequence[Candidate]]])
 
 def main() -> int:
     """Run and print a line a number of chunks."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--handbook", type=Path, default=HANDBOOK)
-    parser.add_argument("--questions", type=Path, default=QUESTIONS / "heldout_unseen.jsonl")
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=20)
-    given = parser.parse_args()
+    given = timing_arguments(__doc__)
     if not all_there(given.handbook, given.questions):
         return 2
-    lines = given.questions.read_text("utf-8").splitlines()
-    step = max(1, len(lines) // given.rows)
-    questions = [json.loads(line)["question"] for line in lines[::step][: given.rows]]
+    questions = some_questions(given.questions, given.rows)
     retrieval = open_retrieval(open_home(workspace=given.workspace, evidence_finder="off"))
     if not retrieval.library.count(OPERATOR):
         retrieval.ingestor.ingest([given.handbook], progress=Silent())

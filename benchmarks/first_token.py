@@ -9,8 +9,6 @@ Seconds are from the question to the first piece of the answer, on a clock.
 The workspace keeps the index between runs.
 """
 
-import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +20,7 @@ from assistant.engines.base import LanguageModel, Sampling, never
 from assistant.prompts import render
 from assistant.service import open_model
 from benchmarks.retrieval import tutorial
-from benchmarks.shared_data import HANDBOOK, QUESTIONS, all_there
+from benchmarks.shared_data import all_there, some_questions, timing_arguments
 from core.home import Home, open_home
 from core.permissions import OPERATOR
 from core.progress import Silent
@@ -67,19 +65,10 @@ def theirs(handbook: Path) -> Find:
 
 def main() -> int:
     """Run and print both medians and their ratio."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--handbook", type=Path, default=HANDBOOK)
-    parser.add_argument("--questions", type=Path, default=QUESTIONS / "heldout_unseen.jsonl")
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=20)
-    arguments = parser.parse_args()
+    arguments = timing_arguments(__doc__)
     if not all_there(arguments.handbook, arguments.questions):
         return 2
-    lines = arguments.questions.read_text("utf-8").splitlines()
-    step = max(1, len(lines) // arguments.rows)
-    questions = [json.loads(line)["question"] for line in lines[::step][: arguments.rows]]
+    questions = some_questions(arguments.questions, arguments.rows)
     home = open_home(workspace=arguments.workspace)
     model = open_model(home)
     medians = {}
