@@ -7,16 +7,21 @@ What scores the sentences is a model behind `SentenceScorer`; choosing among the
 import functools
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from core.permissions import Reader
 from retrieval.passages import Array, Passage, Retriever, check_limit
-from retrieval.sentences import Span, plain, split_sentences
+from retrieval.sentences import WORD, Span, plain, split_sentences
 
 CANDIDATES = 12
+JOINT = "\n"
+"""Between neighbouring sentences: a line each, so that they can be told apart again."""
 GAP = " … "
+"""Between sentences with others left out."""
+_BETWEEN = re.compile(f"{JOINT}|{GAP}")
 MARKS_OF_A_PASSAGE = 6
 """Tokens that number, line break and separators of a passage take in a prompt."""
 
@@ -84,8 +89,13 @@ class Evidence:
     """The sentence that answers best."""
 
 
-@dataclass(frozen=True)
-class _Scored:
+class _Sentences(NamedTuple):
+    passage: Passage
+    spans: tuple[Span, ...]
+    sentences: tuple[str, ...]
+
+
+class _Scored(NamedTuple):
     passage: Passage
     spans: tuple[Span, ...]
     sentences: tuple[str, ...]
@@ -128,7 +138,7 @@ class EvidenceFinder:
             tokens: most tokens of all evidence, headings included; the best sentence of all
                 is taken even when it alone is longer.
         """
-        scored = self._scored(question, found)
+        scored = self._scored(question, [_cut(passage) for passage in found])
         picked = self._picked(scored, limit, tokens)
         similarity = max((passage.score for passage in found), default=0.0)
         chosen = [
@@ -141,40 +151,31 @@ class EvidenceFinder:
     ) -> list[tuple[int, str]]:
         """Return up to `count` sentences, best first: (place in `passages`, text).
 
-        The order of the passages does not matter; their scores do.
+        Args:
+            question: as a person wrote it.
+            passages: as `select` chose them; their order does not matter, their scores do.
+            count: most sentences.
         """
         places = {id(passage): place for place, passage in enumerate(passages)}
         best_first = sorted(passages, key=lambda passage: -passage.score)
         ranked = sorted(
             (
                 (score, places[id(item.passage)], text)
-                for item in self._scored(question, best_first)
+                for item in self._scored(question, [_chosen(passage) for passage in best_first])
                 for score, text in zip(item.scores, item.sentences, strict=True)
             ),
             key=lambda found: -found[0],
         )
         return [(place, text) for _, place, text in ranked[:count]]
 
-    def _scored(self, question: str, found: Sequence[Passage]) -> list[_Scored]:
-        cut = [(passage, tuple(split_sentences(passage.text))) for passage in found]
-        cut = [(passage, spans) for passage, spans in cut if spans]
-        texts = [tuple(plain(passage.text[a:b]) for a, b in spans) for passage, spans in cut]
-        candidates = [
-            Candidate(heading_of(passage), sentences)
-            for (passage, _), sentences in zip(cut, texts, strict=True)
-        ]
+    def _scored(self, question: str, found: Sequence[_Sentences]) -> list[_Scored]:
+        cut = [one for one in found if one.sentences]
+        candidates = [Candidate(heading_of(one.passage), one.sentences) for one in cut]
         scores = self._scorer.score(question, candidates) if candidates else []
         rank_weight = self._calibration.rank_weight
         return [
-            _Scored(
-                passage,
-                spans,
-                sentences,
-                tuple(float(score) + rank_weight / (1 + rank) for score in row),
-            )
-            for rank, ((passage, spans), sentences, row) in enumerate(
-                zip(cut, texts, scores, strict=True)
-            )
+            _Scored(*one, tuple(float(score) + rank_weight / (1 + rank) for score in row))
+            for rank, (one, row) in enumerate(zip(cut, scores, strict=True))
         ]
 
     def _picked(self, scored: Sequence[_Scored], limit: int, tokens: int) -> dict[int, set[int]]:
@@ -203,9 +204,7 @@ class EvidenceFinder:
 
     def _evidence(self, item: _Scored, places: Sequence[int], similarity: float) -> Evidence:
         best = max(places, key=lambda k: item.scores[k])
-        text = item.sentences[places[0]]
-        for before, here in itertools.pairwise(places):
-            text += (" " if here == before + 1 else GAP) + item.sentences[here]
+        text = joined_sentences(item.sentences, places)
         chance = self._calibration.chance(item.scores[best], similarity)
         passage = replace(item.passage, text=text, score=chance)
         return Evidence(passage, tuple(item.spans[k] for k in places), item.spans[best])
@@ -261,6 +260,26 @@ def heading_of(passage: Passage) -> str:
     return f"{passage.title} > {passage.location}" if passage.location else passage.title
 
 
+def joined_sentences(sentences: Sequence[str], places: Sequence[int]) -> str:
+    """Those at `places`, in that order, as a passage's text: never empty where `places` is not."""
+    text = sentences[places[0]] if places else ""
+    for before, here in itertools.pairwise(places):
+        text += (JOINT if here == before + 1 else GAP) + sentences[here]
+    return text
+
+
+def _cut(passage: Passage) -> _Sentences:
+    """A chunk, in sentences."""
+    spans = tuple(split_sentences(passage.text))
+    return _Sentences(passage, spans, tuple(plain(passage.text[a:b]) for a, b in spans))
+
+
+def _chosen(passage: Passage) -> _Sentences:
+    """What was chosen of a chunk, in the sentences it was joined from."""
+    parts = _BETWEEN.split(passage.text)
+    return _Sentences(passage, (), tuple(part for part in parts if WORD.search(part)))
+
+
 def highlights(chunk_text: str, evidence_text: str) -> list[Span]:
     """Places of a passage's sentences in the text of its whole chunk, for a source view.
 
@@ -275,11 +294,13 @@ def highlights(chunk_text: str, evidence_text: str) -> list[Span]:
         if read == len(evidence_text):
             return ()
         for number in range(last + 1, len(said)):
-            gap = "" if last < 0 else " " if number == last + 1 else GAP
-            if evidence_text.startswith(gap + said[number], read):
-                rest = following(number, read + len(gap + said[number]))
-                if rest is not None:
-                    return (number, *rest)
+            # Answers stored before there was a line each have a space there.
+            joints = ("",) if last < 0 else (JOINT, " ") if number == last + 1 else (GAP,)
+            for joint in joints:
+                if evidence_text.startswith(joint + said[number], read):
+                    rest = following(number, read + len(joint + said[number]))
+                    if rest is not None:
+                        return (number, *rest)
         return None
 
     chosen = following(-1, 0) or ()

@@ -204,9 +204,7 @@ class CrossEncoderScorer:
         """Return for each candidate the log-odds of each sentence."""
         network, reader = self._open()
         items = [reader.encode(question, candidate) for candidate in candidates]
-        # Twice as fast where the processor computes in it; scores move by a tenth at most.
-        half = torch.autocast("cpu", torch.bfloat16, enabled=computes_in_bfloat16())
-        with torch.inference_mode(), half:
+        with torch.inference_mode(), half_precision():
             return [row.cpu().numpy().astype(np.float32) for row in network(items)]
 
     def _open(self) -> tuple[EvidenceNetwork, SentenceReader]:
@@ -247,9 +245,13 @@ def read_state(weights: Path, backbone_folder: Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def computes_in_bfloat16() -> bool:
-    """Tell whether the processor has instructions for it; elsewhere it would be slower."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+def half_precision() -> torch.autocast:
+    """Compute in bfloat16 where the processor has instructions for it: twice as fast there.
+
+    Scores move by a tenth at most.
+    """
+    able = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=bool(able))
 
 
 def backbone_hash(folder: Path) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from retrieval.evidence_model import (
     EvidenceNetwork,
     SentenceReader,
     backbone_hash,
-    computes_in_bfloat16,
+    half_precision,
     manifest_of,
     read_state,
 )
@@ -38,6 +38,8 @@ from training.evidence_data import Group, Material, training_pick
 WARMUP = 40
 DECAY_SHARE = 0.4
 CLIP = 1.0
+
+Learned: TypeAlias = dict[str, torch.nn.Parameter]
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def train_evidence(
             group["lr"] = full * factor
         batch = order[step * config.batch : (step + 1) * config.batch]
         chance = random.Random(f"{config.seed}-{step}")  # noqa: S311 - reproducible
-        with torch.autocast("cpu", torch.bfloat16, enabled=computes_in_bfloat16()):
+        with half_precision():
             loss = group_loss(network, reader, material, batch, (chance, config))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -144,14 +146,36 @@ def weights_of(folder: Path) -> str:
     return str(manifest_of(folder)["weights_sha256"])
 
 
-def _start(learned: dict[str, torch.nn.Parameter], folder: Path, backbone: Path) -> None:
+def average(network: EvidenceNetwork, others: Sequence[Path], backbone: Path) -> None:
+    """Put the mean of its own and the other finders' weights in their place.
+
+    Finders that went on from one another refuse better together than each alone (Wortsman et al.
+    2022, 'Model soups'), at the cost of one.
+
+    Raises:
+        EngineError: another one is damaged, or of another backbone or rank.
+    """
+    learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    states = [_fitting(learned, folder, backbone) for folder in others]
+    for name, parameter in learned.items():
+        for state in states:
+            parameter.data += state[name].to(parameter.device, parameter.dtype)
+        parameter.data /= 1 + len(states)
+
+
+def _start(learned: Learned, folder: Path, backbone: Path) -> None:
     """Put the weights of the finder in `folder` in the place of untrained ones."""
+    state = _fitting(learned, folder, backbone)
+    for name, parameter in learned.items():
+        parameter.data.copy_(state[name])
+
+
+def _fitting(learned: Learned, folder: Path, backbone: Path) -> dict[str, Tensor]:
     state = read_state(folder, backbone)
     shapes = {name: tuple(parameter.shape) for name, parameter in learned.items()}
     if {name: tuple(value.shape) for name, value in state.items()} != shapes:
         raise EngineError(f"The evidence finder in '{folder}' has another rank or other layers.")
-    for name, parameter in learned.items():
-        parameter.data.copy_(state[name])
+    return state
 
 
 def group_loss(
@@ -188,7 +212,7 @@ def group_loss(
     return total / len(batch)
 
 
-def _optimizer(learned: dict[str, torch.nn.Parameter], config: EvidenceConfig) -> Any:
+def _optimizer(learned: Learned, config: EvidenceConfig) -> Any:
     head = [p for name, p in learned.items() if name.startswith("head.")]
     body = [p for name, p in learned.items() if not name.startswith("head.")]
     groups = [{"params": body}, {"params": head}]
@@ -220,7 +244,7 @@ def score_groups(
     scored = []
     for group in groups:
         found = [material.chunks[number].candidate for number in group.found]
-        with torch.autocast("cpu", torch.bfloat16, enabled=computes_in_bfloat16()):
+        with half_precision():
             rows = network([reader.encode(group.question, candidate) for candidate in found])
         said = words.score(group.question, found)
         right = dict(group.right)

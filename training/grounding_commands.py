@@ -12,6 +12,7 @@ from core.errors import InvalidInput
 from retrieval.embedding import open_embedder
 from retrieval.evidence import Calibration
 from retrieval.evidence_service import backbone_folder
+from training.embedding_cache import CachedEmbedder
 from training.evidence_calibration import Scored, calibrate
 from training.evidence_data import Group, Material, read_material, with_served_search
 from training.reader_data import ReaderMix, read_instructions, reader_units
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 EVIDENCE_CHUNK_TOKENS = 110
 EVIDENCE_RATE = 6e-4
+READER_RATE = 5e-4
 READING_ROWS = 3000
 READER_READING_ROWS = 9000
 """More, so that several questions are about one text."""
@@ -33,7 +35,7 @@ READER_UNITS = 2080
 def add_evidence_commands(line: CommandLine) -> None:
     """Add both commands to the command line of this package."""
     evidence = line.add("evidence", _evidence, "train the finder of evidence sentences")
-    _add_common(evidence)
+    _add_common(evidence, EVIDENCE_RATE)
     evidence.add_argument("--steps", type=int, default=600, help="default: 600")
     evidence.add_argument(
         "--calibrate-only", action="store_true",
@@ -41,20 +43,17 @@ def add_evidence_commands(line: CommandLine) -> None:
         "write their calibration anew",
     )  # fmt: skip
     evidence.add_argument(
-        "--start", type=Path, metavar="FOLDER", help="go on from the weights of this finder"
-    )
-    evidence.add_argument(
-        "--learning-rate", type=float, default=EVIDENCE_RATE, metavar="RATE",
-        help=f"at its highest; half of the default, {EVIDENCE_RATE}, does well with --start",
+        "--average", nargs="+", default=[], type=Path, metavar="FOLDER",
+        help="take the mean of what is trained and of the finders in these folders",
     )  # fmt: skip
     reader = line.add("reader", _reader, "train the reader: answers from passages, or refuses")
-    _add_common(reader)
+    _add_common(reader, READER_RATE)
     reader.add_argument("--steps", type=int, default=300, help="of 8 prompts; default: 300")
     reader.add_argument("--rank", type=int, default=16, help="of the LoRA; default: 16")
     reader.add_argument("--replay", type=Path, metavar="FILE", help="general instructions")
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser, learning_rate: float) -> None:
     parser.add_argument(
         "--dataset", nargs="+", type=Path, required=True, metavar="FILE",
         help="questions with evidence_file and evidence_quote (format of training data)",
@@ -69,6 +68,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="folders of the documents kept out of training, for calibration",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="new folder")
+    parser.add_argument(
+        "--start", type=Path, metavar="FOLDER", help="go on from what was trained into this folder"
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, default=learning_rate, metavar="RATE",
+        help=f"at its highest; half of the default, {learning_rate}, does well with --start",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
 
@@ -80,6 +86,7 @@ def _evidence(call: Call) -> Report:
     from training.evidence_trainer import (
         EvidenceConfig,
         Run,
+        average,
         order_of,
         save_evidence,
         train_evidence,
@@ -89,20 +96,33 @@ def _evidence(call: Call) -> Report:
     given = call.arguments
     config = EvidenceConfig(steps=given.steps, seed=given.seed, learning_rate=given.learning_rate)
     material, own, reading = _material(call, READING_ROWS)
+    own = _as_served(call, material, own) if given.steps else own
     order = order_of(own, reading, config)
     folder = call.home.workspace.runs / "evidence"
     folder.mkdir(exist_ok=True)
     backbone = backbone_folder()
     run = Run(folder, backbone, given.start, given.resume)
-    network = train_evidence(material, order, config, run, call.progress)
     facts = {"config": asdict(config), "data_sha256": material.sha256, "held_out": given.hold_out}
     facts["started_from"] = weights_of(given.start) if given.start else ""
+    facts["averaged_with"] = [weights_of(folder) for folder in given.average]
+    network = train_evidence(material, order, config, run, call.progress)
+    average(network, given.average, backbone)
     calibration, metrics = Calibration(), dict[str, float]()
     if given.hold_out:
         calibration, metrics = calibrate(_scored(call, network))
     facts |= {"calibration": asdict(calibration), "metrics": metrics}
     manifest = save_evidence(network, given.output, backbone, facts)
     return Report(manifest, f"The evidence finder is in '{given.output}': {metrics}")
+
+
+def _as_served(call: Call, material: Material, groups: list[Group]) -> list[Group]:
+    """The groups with wrong chunks that the product's own search finds for them."""
+    from retrieval.evidence_model import half_precision
+
+    kept = call.home.workspace.runs / "embedded"
+    embedder = CachedEmbedder(open_embedder(call.home.settings), kept, call.progress)
+    with half_precision():
+        return with_served_search(material, groups, embedder)
 
 
 def _calibrate(call: Call) -> Report:
@@ -168,11 +188,15 @@ def _reader(call: Call) -> Report:
         save_reader,
         steps_of,
         train_reader,
+        weights_of,
     )
     from training.tokenizer import ChatTokenizer
 
     given = call.arguments
-    config = ReaderConfig(steps=given.steps, rank=given.rank, alpha=2 * given.rank, seed=given.seed)
+    config = ReaderConfig(
+        steps=given.steps, rank=given.rank, alpha=2 * given.rank,
+        learning_rate=given.learning_rate, seed=given.seed,
+    )  # fmt: skip
     source = locate_model(call.home.settings, call.home.workspace)
     tokenizer = ChatTokenizer(source)
     material, own, reading = _material(call, READER_READING_ROWS)
@@ -182,10 +206,11 @@ def _reader(call: Call) -> Report:
     steps = steps_of([[tokenizer.encode(one) for one in unit] for unit in units], config)
     folder = call.home.workspace.runs / "reader"
     folder.mkdir(exist_ok=True)
-    run = ReaderRun(folder, resume=given.resume)
+    run = ReaderRun(folder, given.start, given.resume)
     model = train_reader(source, call.home.settings, steps, config, run, call.progress)
     facts = {**asdict(config), "mix": asdict(mix), "data_sha256": material.sha256}
     facts["held_out"] = given.hold_out
+    facts["started_from"] = weights_of(given.start) if given.start else ""
     metrics = {"examples": sum(len(step) for step in steps)}
     manifest = save_reader(model, given.output, source, facts, metrics)
     return Report(asdict(manifest), f"The reader is in '{given.output}'.")

@@ -1,9 +1,13 @@
 """What the reader learns from: prompts as they are served, answered by a quoted sentence.
 
-A model this small learns to find and copy the sentence that answers, and to refuse where none
-does; short spans and free rewriting are beyond it. So the target is the document's sentence
-when that holds a short answer, else the answer that a person wrote, and behind it the best of the
-other sentences, as people are quoted two.
+A model this small learns to find and copy the sentence that answers; short spans and free
+rewriting are beyond it. So the target is the document's sentence when that holds a short answer,
+else the answer that a person wrote, and behind it the best of the other sentences, as people are
+quoted two.
+
+Nor does it learn whether anything answers: with a fifth of refusals among its examples it refuses
+by the look of a question, those it could answer about as often as the others. So there are few of
+them, enough to keep the sentence, and the finder, which judges better, refuses for it.
 
 The prompt names the two best sentences, as it does when serving. The right one is put among them
 about as often as the trained finder does on documents that it has not learned from: a model that
@@ -30,7 +34,7 @@ from assistant.modes import Message
 from assistant.prompts import REFUSAL, render
 from assistant.quoting import SENTENCES, quotation
 from core.errors import DatasetError
-from retrieval.evidence import CANDIDATES, GAP, Candidate, EvidenceFinder
+from retrieval.evidence import CANDIDATES, Candidate, EvidenceFinder, joined_sentences
 from retrieval.evidence_words import CALIBRATION, WordScorer
 from retrieval.passages import Passage
 from training.evidence_data import Group, Material, roughly_tokens
@@ -44,7 +48,7 @@ SHORTEST_READING = 4
 LONGEST_WINDOW = 70
 """Words of a passage around a sentence that the finder passed over."""
 INSTRUCTION_WORDS = 80
-PASSAGES = ((1, 1), (2, 2), (3, 3), (4, 4))
+PASSAGES = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5))
 """How many passages are shown, with weights."""
 BUDGETS = (80, 140, 220, 340)
 """Tokens of all passages: from what trains fast to what is served."""
@@ -56,9 +60,11 @@ MOST_COMPANIONS = 2
 class ReaderMix:
     """What the prompts are made of."""
 
-    absent_share: float = 0.02
+    unanswerable_share: float = 0.02
+    """Questions that no passage answers, of the company's own and of general reading."""
+    absent_share: float = 0.0
     """Answerable questions shown without their right passage."""
-    stray_share: float = 0.05
+    stray_share: float = 0.02
     """Prompts of which one more question is asked that they do not answer."""
     first_share: float = 0.6
     """Questions whose right sentence is named first, beside those where shared words do it."""
@@ -86,9 +92,9 @@ def reader_units(
     chance = random.Random(mix.seed)  # noqa: S311 - reproducible, not secret
     general = [group for group in reading if _quotable(material, group)]
     prompts = ReaderPrompts(material, [*own, *general], mix)
-    asked = chance.sample(list(own), min(len(own), round(most * (1 - mix.reading_share))))
+    asked = _drawn(own, round(most * (1 - mix.reading_share)), mix, chance)
     count = round(len(asked) * mix.reading_share / (1 - mix.reading_share))
-    asked += chance.sample(general, min(count, len(general)))
+    asked += _drawn(general, count, mix, chance)
     units = [prompts.unit(group, chance) for group in asked]
     count = round(len(units) * mix.replay_share)
     for instruction, output in chance.sample(list(replay), min(count, len(replay))):
@@ -96,6 +102,17 @@ def reader_units(
         units.append((Example(ExampleKind.REPLAY, "", message, output),))
     chance.shuffle(units)
     return units
+
+
+def _drawn(
+    groups: Sequence[Group], most: int, mix: ReaderMix, chance: random.Random
+) -> list[Group]:
+    """At most `most` of the groups, few of them unanswerable."""
+    answerable = [group for group in groups if group.answerable]
+    drawn = chance.sample(answerable, min(len(answerable), most))
+    others = [group for group in groups if not group.answerable]
+    count = round(len(drawn) * mix.unanswerable_share)
+    return drawn + chance.sample(others, min(len(others), count))
 
 
 @dataclass(frozen=True)
@@ -132,7 +149,7 @@ class ReaderPrompts:
                 self._near.setdefault(number, []).append(group)
 
     def unit(self, group: Group, chance: random.Random) -> Unit:
-        """Ask `group` and a few more questions of one to four passages."""
+        """Ask `group` and a few more questions of one to five passages."""
         right = dict(group.right)
         present = bool(right) and chance.random() >= self._mix.absent_share
         number = chance.choice(sorted(right)) if present else None
@@ -316,13 +333,7 @@ def _window(candidate: Candidate, places: tuple[int, ...], chance: random.Random
         wanted = chance.random() < 0.45 and 0 <= place < len(sentences)
         if wanted and _words(sentences, {*chosen, place}) <= LONGEST_WINDOW:
             chosen.add(place)
-    text = ""
-    before = None
-    for place in sorted(chosen):
-        joint = "" if before is None else " " if place == before + 1 else GAP
-        text += joint + sentences[place]
-        before = place
-    return text
+    return joined_sentences(sentences, sorted(chosen))
 
 
 def _words(sentences: Sequence[str], places: set[int]) -> int:

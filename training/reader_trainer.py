@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from assistant.engines.adapter_files import check_adapter
+from assistant.engines.base import AdapterRef
 from assistant.engines.source import ModelSource
 from assistant.engines.transformers_loading import Loaded, load
-from assistant.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest
+from assistant.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest, read_manifest
 from assistant.prompts import QUOTING_VERSION
 from core.database import now
 from core.errors import Stopped
@@ -42,6 +44,7 @@ class ReaderConfig:
     batch: int = 8
     """Units, each of about two questions asked of the same passages."""
     rank: int = 16
+    """Of a new LoRA; one that is gone on from keeps its own."""
     alpha: int = 32
     learning_rate: float = 5e-4
     longest: int = 700
@@ -55,6 +58,8 @@ class ReaderRun:
     """Where a run keeps its files, and when it saves."""
 
     folder: Path
+    start: Path | None = None
+    """A trained reader to go on from; None: the language model as it is."""
     resume: bool = False
     checkpoint_every: int = 25
 
@@ -84,15 +89,17 @@ def train_reader(
     Raises:
         Stopped: somebody asked to stop; the checkpoint is kept.
         Conflict: the checkpoint to resume from belongs to other data.
+        AdapterError: the reader to start from is damaged, or of another model.
     """
     torch.manual_seed(config.seed)
-    model = _with_lora(load(source, settings), config)
+    model = _with_lora(load(source, settings), config, source, run.start)
     learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(
         learned.values(), lr=config.learning_rate, weight_decay=0.0, betas=(0.9, 0.98)
     )
     digest = hashlib.sha256(json.dumps([list(t.ids) for s in steps[:50] for t in s]).encode())
     identity = {**asdict(config), "steps": 0, "data": digest.hexdigest(), "base": source.hash}
+    identity["start"] = weights_of(run.start) if run.start else ""
     checkpoint = Checkpoint(run.folder / "checkpoint", identity)
     done = checkpoint.load(learned, optimizer) if run.resume and checkpoint.exists() else 0
     losses: list[float] = []
@@ -143,11 +150,27 @@ def save_reader(
     return manifest
 
 
-def _with_lora(loaded: Loaded, config: ReaderConfig) -> Any:
-    shape = LoraConfig(
-        r=config.rank, lora_alpha=config.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    model = get_peft_model(loaded.model, shape)
+def weights_of(folder: Path) -> str:
+    """SHA-256 of the weights of the reader in `folder`.
+
+    Raises:
+        AdapterError: there is none, or it is damaged.
+    """
+    return read_manifest(folder).weights_sha256
+
+
+def _with_lora(
+    loaded: Loaded, config: ReaderConfig, source: ModelSource, start: Path | None
+) -> Any:
+    if start is None:
+        shape = LoraConfig(
+            r=config.rank, lora_alpha=config.alpha, target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )  # fmt: skip
+        model = get_peft_model(loaded.model, shape)
+    else:
+        check_adapter(AdapterRef(start.name, start, weights_of(start)), source)
+        model = PeftModel.from_pretrained(loaded.model, str(start), is_trainable=True)
     model.train()
     return model
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from core.errors import Conflict, EngineError, InvalidInput, Stopped
 from core.progress import Silent
@@ -25,6 +26,7 @@ from training.evidence_data import Chunk, Group, Material
 from training.evidence_trainer import (
     EvidenceConfig,
     Run,
+    average,
     order_of,
     recalibrate,
     save_evidence,
@@ -147,9 +149,17 @@ def test_a_run_goes_on_from_another_finder(
     same = trained(material, run, still)
     for name, value in first.trained_state().items():
         assert np.allclose(same[name], value.numpy(), rtol=0.01), name
+    network = train_evidence(material, order, still, run, Silent())
+    before = {name: value + 3.0 for name, value in network.trained_state().items()}
+    network.load_state_dict(before, strict=False)
+    average(network, [tmp_path / "first"] * 2, backbone)
+    for name, value in network.trained_state().items():
+        assert torch.allclose(value, before[name] - 2.0, atol=0.05), name
     wider = EvidenceConfig(**{**CONFIG.__dict__, "rank": 8})
     with pytest.raises(EngineError, match="another rank"):
         trained(material, run, wider)
+    with pytest.raises(EngineError, match="No trained evidence finder"):
+        average(network, [tmp_path / "nowhere"], backbone)
     with pytest.raises(EngineError, match="No trained evidence finder"):
         trained(material, Run(run.folder, backbone, start=tmp_path / "nowhere"))
     onwards = Run(run.folder, backbone, resume=True)

@@ -1,5 +1,6 @@
 """The reader's training loop on a tiny model: learns, resumes, and is served by the engine."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from assistant.modes import AnswerMode
 from assistant.prompts import REFUSAL, render
 from assistant.reader import builtin_reader
 from assistant.shelf import Shelf
-from core.errors import Stopped
+from core.errors import AdapterError, Conflict, Stopped
 from core.home import Home
 from core.progress import Silent
 from core.settings import Settings
@@ -89,6 +90,17 @@ def test_it_learns_stops_resumes_and_fits_its_base(source: ModelSource, tmp_path
     assert info is not None
     assert info.ref.hash == manifest.weights_sha256
     assert builtin_reader("another base", tmp_path / "reader") is None
+    # Going on from it begins where it ended, and not from another model's.
+    again = StopsAfter(1)
+    going_on = ReaderRun(tmp_path, start=tmp_path / "reader")
+    with pytest.raises(Stopped, match="after step 1"):
+        train_reader(source, settings, steps, CONFIG, going_on, again)
+    assert float(again.notes[0].rpartition(" ")[2]) < 0.8 * losses[0]
+    with pytest.raises(Conflict, match="other data or settings"):
+        train_reader(source, settings, steps, CONFIG, run, Silent())
+    another = replace(source, hash="another")
+    with pytest.raises(AdapterError, match="was trained on 'tiny'"):
+        train_reader(another, settings, steps, CONFIG, going_on, Silent())
 
 
 class ShelfWithReader(Shelf):

@@ -107,8 +107,8 @@ def finder(calibration: Calibration | None = None) -> EvidenceFinder:
 
 
 FOUND = [
-    passage(1, "Alpha one 1. Alpha two 8. Alpha three 2."),
-    passage(2, "Beta one 9. Beta two 3. Beta three 7."),
+    passage(1, "Alpha one 1.\nAlpha two 8.\nAlpha three 2."),
+    passage(2, "Beta one 9.\nBeta two 3.\nBeta three 7."),
     passage(3, "Gamma one 4."),
 ]
 
@@ -119,7 +119,7 @@ def test_the_best_sentences_come_first_and_keep_their_chunk() -> None:
         (2, "Rules"),
         (1, "Rules"),
     ]
-    assert chosen[0].passage.text == "Beta one 9. Beta two 3. Beta three 7."
+    assert chosen[0].passage.text == "Beta one 9.\nBeta two 3.\nBeta three 7."
     start, end = chosen[1].best
     assert FOUND[0].text[start:end] == "Alpha two 8."
 
@@ -147,6 +147,20 @@ def test_the_same_sentence_of_two_chunks_is_said_once() -> None:
     twice = [passage(1, "The limit is 7."), passage(2, "The limit is 7. Other words 6.")]
     chosen = finder().select("q", twice, limit=4, tokens=100)
     assert [e.passage.text for e in chosen] == ["The limit is 7.", "Other words 6."]
+
+
+LINES = "# Beds 3\n\nThe rooms are 7. Ask us 1.\n* A bed in 5\n* and a desk in 9\n"
+
+
+@pytest.mark.parametrize("tokens", range(8, 60, 2))
+def test_what_is_quoted_was_one_sentence_of_the_chunk(tokens: int) -> None:
+    chosen = finder().select("q", [passage(1, LINES), FOUND[1]], limit=2, tokens=tokens)
+    shown = [evidence.passage for evidence in chosen]
+    whole = {1: ["Beds 3", "The rooms are 7.", "Ask us 1.", "A bed in 5", "and a desk in 9"]}
+    whole[2] = FOUND[1].text.split("\n")
+    for place, text in finder().best_sentences("q", shown, 9):
+        assert text in whole[shown[place].chunk_id]
+    assert len(finder().best_sentences("q", shown, 9)) == sum(len(e.spans) for e in chosen)
 
 
 def test_the_order_of_the_search_counts_as_calibrated() -> None:
@@ -207,6 +221,12 @@ def test_highlights_find_the_sentences_in_the_whole_chunk() -> None:
         "You can request up to 240 hours, e.g. for surgery.",
         "Form A is for your supervisor.",
     ]
+
+
+@pytest.mark.parametrize("joint", ["\n", " "])
+def test_answers_stored_before_there_was_a_line_each_show_their_sentences(joint: str) -> None:
+    spans = highlights(FOUND[0].text, f"Alpha one 1.{joint}Alpha two 8.")
+    assert [FOUND[0].text[a:b] for a, b in spans] == ["Alpha one 1.", "Alpha two 8."]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])

@@ -2,15 +2,20 @@
 
 import json
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from assistant.prompts import REFUSAL
-from core.errors import DatasetError
+from core.errors import DatasetError, Stopped
 from core.progress import Silent
 from retrieval.evidence import Candidate
+from retrieval.passages import Array
 from tests.fakes import HashingEmbedder
+from training.embedding_cache import SLICE, CachedEmbedder
 from training.evidence_data import (
     Chunk,
     Group,
@@ -129,6 +134,39 @@ def test_held_out_questions_meet_the_served_search(material: Material) -> None:
     assert all(material.chunks[n].source == "south" for g in served for n in g.found)
 
 
+def test_what_was_embedded_once_is_not_embedded_again(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(SLICE + 3)]
+    stops = Pressed(after=1)
+    with pytest.raises(Stopped, match=f"after {SLICE} texts"):
+        CachedEmbedder(HashingEmbedder(), tmp_path / "kept", stops).embed([*texts, *texts])
+    counted = CountingEmbedder()
+    rows = CachedEmbedder(counted, tmp_path / "kept", Silent()).embed(texts)
+    assert counted.asked == 3
+    assert np.array_equal(rows, HashingEmbedder().embed(texts))
+    assert CachedEmbedder(counted, tmp_path / "kept", Silent()).embed([]).shape[0] == 0
+
+
+class CountingEmbedder(HashingEmbedder):
+    """Counts the texts that it is asked for."""
+
+    asked = 0
+
+    def embed(self, texts: Sequence[str]) -> Array:
+        self.asked += len(texts)
+        return super().embed(texts)
+
+
+class Pressed(Silent):
+    """Somebody presses stop before the step after `after`."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def stop_requested(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
 def many(count: int = 12) -> tuple[Material, Group]:
     chunks = tuple(
         Chunk("s", "d", Candidate(f"T{n} > H", (f"Sentence {n} says x{n}.", "Another one.")))
@@ -245,6 +283,17 @@ def test_the_mix_has_reading_and_replay(tmp_path: Path) -> None:
     assert len(units) == 13
     few = reader_units(everything, own, reading, [], ReaderMix(reading_share=0.5), 6)
     assert len(few) == 6
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.0, 0), (0.1, 2), (0.5, 5)])
+def test_few_of_what_the_reader_learns_are_refusals(share: float, refused: int) -> None:
+    material, group = many()
+    unanswerable = replace(group, answerable=False, right=())
+    mix = ReaderMix(unanswerable_share=share, stray_share=0.0, reading_share=0.0)
+    units = reader_units(material, [group] * 20 + [unanswerable] * 5, [], [], mix, 20)
+    answers = [example.answer for unit in units for example in unit]
+    assert answers.count(REFUSAL) == refused
+    assert len(answers) == 20 + refused
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
