@@ -61,8 +61,6 @@ def fitted_settings(settings: Settings, size: ModelSize | None) -> Settings:
     measured = size.profile if size else Profile.SMALL
     profile = measured if chosen == "auto" else Profile(chosen)
     fills: dict[str, Any] = {"prompt_profile": profile.value}
-    if size is not None:
-        fills["rag_reader"] = "off"
     if profile is Profile.LARGE:
         context = (size.context_tokens if size else None) or SHORT_CONTEXT
         fills |= {
@@ -75,6 +73,9 @@ def fitted_settings(settings: Settings, size: ModelSize | None) -> Settings:
         name: getattr(settings, name) if name in given else fills.get(name, field.default)
         for name, field in Settings.model_fields.items()
     }
+    if "rag_reader" not in given and (size is not None or values["evidence_finder"] == "off"):
+        # The reader fits the embedded model, and was trained on what a finder chooses.
+        values["rag_reader"] = "off"
     return Settings.model_construct(_fields_set=set(given), **values)
 
 

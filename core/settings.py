@@ -48,10 +48,10 @@ class Settings(BaseSettings):
         "builtin",
         description="Chooses sentences of found chunks; off: whole chunks go to the model.",
     )
-    finder_tokens: int = Field(340, ge=50, description="Most tokens that the finder hands on.")
+    finder_tokens: int = Field(350, ge=50, description="Most tokens that the finder hands on.")
     rag_reader: Literal["off", "builtin", "quote"] = Field(
-        "off",
-        description="Mode rag: the plain model; the embedded one with its built-in reader; or "
+        "builtin",
+        description="Mode rag: the embedded model with its built-in reader; off: the plain model; "
         "quote: the best sentences, without a language model.",
     )
     answer_tokens: int = Field(128, ge=1, le=8192, description="Longest answer, in tokens.")

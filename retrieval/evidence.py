@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from core.permissions import Reader
 from retrieval.passages import Array, Passage, Retriever, check_limit
 from retrieval.sentences import WORD, Span, plain, split_sentences
@@ -63,17 +65,21 @@ class Calibration:
     slope: float = 1.0
     similarity_weight: float = 0.0
     """Counted per unit of the highest score of the search, its cosine."""
+    total_weight: float = 0.0
+    """Counted per unit of the log-odds that any sentence found answers (`log_odds_of_any`)."""
     threshold: float = 0.0
     """Chance of the best sentence below which to refuse, 0 to 1; 0: never."""
 
-    def chance(self, score: float, similarity: float = 0.0) -> float:
+    def chance(self, score: float, similarity: float = 0.0, total: float = 0.0) -> float:
         """Probability, 0 to 1, that a question is answered, were every second one answerable.
 
         Args:
             score: of its best sentence.
             similarity: the highest score of the chunks that the search found for it.
+            total: the log-odds that any of their sentences answers.
         """
-        odds = self.bias + self.slope * score + self.similarity_weight * similarity
+        odds = self.bias + self.slope * score
+        odds += self.similarity_weight * similarity + self.total_weight * total
         return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, odds))))
 
 
@@ -100,6 +106,8 @@ class _Scored(NamedTuple):
     spans: tuple[Span, ...]
     sentences: tuple[str, ...]
     scores: tuple[float, ...]
+    own: Array
+    """By the scorer alone, without words and order."""
 
 
 class EvidenceFinder:
@@ -110,9 +118,14 @@ class EvidenceFinder:
         scorer: SentenceScorer,
         count_tokens: Callable[[str], int],
         calibration: Calibration | None = None,
+        words: SentenceScorer | None = None,
     ) -> None:
-        """`count_tokens` measures what is chosen; any tokenizer near the language model's does."""
+        """Choose by `scorer` and, as much as the calibration says, by shared `words`.
+
+        `count_tokens` measures what is chosen; any tokenizer near the language model's does.
+        """
         self._scorer = scorer
+        self._words = words
         self._count = count_tokens
         self._calibration = calibration or Calibration()
 
@@ -141,9 +154,8 @@ class EvidenceFinder:
         scored = self._scored(question, [_cut(passage) for passage in found])
         picked = self._picked(scored, limit, tokens)
         similarity = max((passage.score for passage in found), default=0.0)
-        chosen = [
-            self._evidence(scored[n], sorted(places), similarity) for n, places in picked.items()
-        ]
+        facts = similarity, log_odds_of_any([item.own for item in scored])
+        chosen = [self._evidence(scored[n], sorted(places), facts) for n, places in picked.items()]
         return sorted(chosen, key=lambda evidence: -evidence.passage.score)
 
     def best_sentences(
@@ -171,11 +183,13 @@ class EvidenceFinder:
     def _scored(self, question: str, found: Sequence[_Sentences]) -> list[_Scored]:
         cut = [one for one in found if one.sentences]
         candidates = [Candidate(heading_of(one.passage), one.sentences) for one in cut]
-        scores = self._scorer.score(question, candidates) if candidates else []
-        rank_weight = self._calibration.rank_weight
+        own = self._scorer.score(question, candidates) if candidates else []
+        said = self._words.score(question, candidates) if self._words and candidates else own
+        weights = self._calibration
+        shared = weights.word_weight if self._words else 0.0
         return [
-            _Scored(*one, tuple(float(score) + rank_weight / (1 + rank) for score in row))
-            for rank, (one, row) in enumerate(zip(cut, scores, strict=True))
+            _Scored(*one, tuple(map(float, row + shared * more + weights.rank_weight / rank)), row)
+            for rank, (one, row, more) in enumerate(zip(cut, own, said, strict=True), start=1)
         ]
 
     def _picked(self, scored: Sequence[_Scored], limit: int, tokens: int) -> dict[int, set[int]]:
@@ -202,10 +216,12 @@ class EvidenceFinder:
             used += cost
         return picked
 
-    def _evidence(self, item: _Scored, places: Sequence[int], similarity: float) -> Evidence:
+    def _evidence(
+        self, item: _Scored, places: Sequence[int], facts: tuple[float, float]
+    ) -> Evidence:
         best = max(places, key=lambda k: item.scores[k])
         text = joined_sentences(item.sentences, places)
-        chance = self._calibration.chance(item.scores[best], similarity)
+        chance = self._calibration.chance(item.scores[best], *facts)
         passage = replace(item.passage, text=text, score=chance)
         return Evidence(passage, tuple(item.spans[k] for k in places), item.spans[best])
 
@@ -258,6 +274,14 @@ class EvidenceRetriever:
 def heading_of(passage: Passage) -> str:
     """Title and place, as a prompt shows them."""
     return f"{passage.title} > {passage.location}" if passage.location else passage.title
+
+
+def log_odds_of_any(scores: Sequence[Array]) -> float:
+    """Log-odds that any of the sentences answers, of (sentences,) scores of several chunks.
+
+    A score is log-odds against one and the same null, so their exponentials add up.
+    """
+    return float(np.logaddexp.reduce(np.concatenate([[-60.0], *scores])))
 
 
 def joined_sentences(sentences: Sequence[str], places: Sequence[int]) -> str:

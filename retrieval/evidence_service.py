@@ -9,7 +9,7 @@ from core.permissions import Reader
 from core.settings import Settings
 from retrieval.embedding import EMBEDDED_PACKAGE
 from retrieval.evidence import EvidenceFinder, EvidenceRetriever
-from retrieval.evidence_words import CALIBRATION, WithWords, WordScorer
+from retrieval.evidence_words import CALIBRATION, WordScorer
 from retrieval.passages import Embedder, Passage, Retriever
 
 BUILTIN = Path(__file__).parent / "builtin" / "evidence"
@@ -43,8 +43,7 @@ def open_finder(embedder: Embedder, weights: Path | None = BUILTIN) -> EvidenceF
     from retrieval.evidence_model import CrossEncoderScorer
 
     scorer = CrossEncoderScorer(weights, backbone_folder())
-    blended = WithWords(scorer, scorer.calibration.word_weight)
-    return EvidenceFinder(blended, embedder.count_tokens, scorer.calibration)
+    return EvidenceFinder(scorer, embedder.count_tokens, scorer.calibration, WordScorer())
 
 
 def with_evidence(retriever: Retriever, embedder: Embedder, settings: Settings) -> Retriever:

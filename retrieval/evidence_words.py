@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retrieval.evidence import Calibration, Candidate, SentenceScorer
+from retrieval.evidence import Calibration, Candidate
 from retrieval.lexical import words_of
 from retrieval.passages import Array
 
@@ -64,25 +64,6 @@ def _weights(asked: set[str], wholes: Sequence[set[str]]) -> dict[str, float]:
     raw = {word: math.log(1 + (len(wholes) + 1) / (counts[word] + 0.5)) for word in asked}
     total = sum(raw.values())
     return {word: weight / total for word, weight in raw.items()}
-
-
-class WithWords:
-    """A scorer beside the count of words: what a network has not learned, shared words may tell."""
-
-    def __init__(self, scorer: SentenceScorer, weight: float) -> None:
-        """`weight`: added per unit of the score by words; it belongs to the scorer's `name`."""
-        self._scorer, self._words, self._weight = scorer, WordScorer(), weight
-
-    @property
-    def name(self) -> str:
-        """Identity of the weights, for provenance."""
-        return self._scorer.name
-
-    def score(self, question: str, candidates: Sequence[Candidate]) -> list[Array]:
-        """Return for each candidate the log-odds of each sentence."""
-        own = self._scorer.score(question, candidates)
-        said = self._words.score(question, candidates)
-        return [row + self._weight * more for row, more in zip(own, said, strict=True)]
 
 
 def _said(words: set[str], weights: dict[str, float]) -> float:

@@ -39,7 +39,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    """An empty installation on SQLite; whole chunks are passages, so no model is needed."""
-    opened = open_home(workspace=tmp_path / "workspace", evidence_finder="off")
+    """An empty installation on SQLite; the plain model reads whole chunks, so none is needed."""
+    opened = open_home(workspace=tmp_path / "workspace", evidence_finder="off", rag_reader="off")
     yield opened
     opened.database.close()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from retrieval.evidence import Calibration
+from retrieval.evidence import Calibration, log_odds_of_any
 
 FALSE_REFUSALS = 0.15
 """Answerable questions that a calibrated finder may refuse."""
@@ -43,6 +43,8 @@ class Ranked:
     answerable: bool
     best: float
     similarity: float
+    total: float
+    """The network's log-odds that any sentence answers."""
     reciprocal_rank: float
 
 
@@ -51,7 +53,8 @@ def calibrate(scored: Sequence[Scored]) -> tuple[Calibration, dict[str, float]]:
 
     The weights of the search's order and of shared words are those of the highest mean reciprocal
     rank. The chance is a logistic fit (Platt 1999) of 'the documents answer this' on the best
-    sentence's score and the highest cosine, both kinds of questions counting alike.
+    sentence's score, the highest cosine and the log-odds that any sentence answers, both kinds of
+    questions counting alike.
 
     Returns:
         The calibration, and how good it is: shares of 0 to 1, and numbers of questions.
@@ -62,11 +65,10 @@ def calibrate(scored: Sequence[Scored]) -> tuple[Calibration, dict[str, float]]:
         key=lambda pair: _mean([one.reciprocal_rank for one in _ranked(asked, *pair)]),
     )
     ranked = _ranked(asked, rank_weight, word_weight)
-    bias, slope, similarity_weight = _line(ranked)
-    line = Calibration(rank_weight, word_weight, bias, slope, similarity_weight)
+    line = Calibration(rank_weight, word_weight, *_line(ranked))
     missing = len([item for item in scored if item.answerable]) - sum(o.answerable for o in ranked)
     chances = {
-        kind: [line.chance(o.best, o.similarity) for o in ranked if o.answerable is kind]
+        kind: [line.chance(o.best, o.similarity, o.total) for o in ranked if o.answerable is kind]
         for kind in (True, False)
     }
     # Where nothing was found it is refused, whatever the threshold.
@@ -113,16 +115,18 @@ def _ranked(scored: Sequence[Scored], rank_weight: float, word_weight: float) ->
         # How many are scored at least as high as the best right one, itself included.
         above = int((scores >= scores[right].max()).sum()) if right.any() else 0
         reciprocal = 1.0 / above if above else 0.0
-        found.append(Ranked(item.answerable, float(scores.max()), item.similarity, reciprocal))
+        total = log_odds_of_any([np.asarray(own) for own in item.scores])
+        best = float(scores.max())
+        found.append(Ranked(item.answerable, best, item.similarity, total, reciprocal))
     return found
 
 
-def _line(ranked: Sequence[Ranked]) -> tuple[float, float, float]:
-    """Bias, slope and weight of the similarity; those of no knowledge without both kinds."""
+def _line(ranked: Sequence[Ranked]) -> tuple[float, float, float, float]:
+    """Bias and the three weights; those of no knowledge without both kinds of questions."""
     kinds = np.array([one.answerable for one in ranked], dtype=np.bool_)
     if kinds.all() or not kinds.any():
-        return 0.0, 1.0, 0.0
-    facts = np.array([(1.0, one.best, one.similarity) for one in ranked])
+        return 0.0, 1.0, 0.0, 0.0
+    facts = np.array([(1.0, one.best, one.similarity, one.total) for one in ranked])
     weights = np.where(kinds, 0.5 / kinds.sum(), 0.5 / (~kinds).sum())
 
     def cost(line: Any) -> float:
@@ -130,8 +134,10 @@ def _line(ranked: Sequence[Ranked]) -> tuple[float, float, float]:
         loss = np.logaddexp(0.0, odds) - kinds * odds
         return float(weights @ loss + RIDGE * (line[1:] ** 2).sum())
 
-    bias, slope, similarity = minimize(cost, np.zeros(3)).x
-    return float(bias), max(0.0, float(slope)), max(0.0, float(similarity))
+    # More of any of them is never less of a chance.
+    limits = [(None, None), (0.0, None), (0.0, None), (0.0, None)]
+    bias, slope, similarity, total = minimize(cost, np.zeros(4), bounds=limits).x
+    return float(bias), float(slope), float(similarity), float(total)
 
 
 def _mean(values: Sequence[float]) -> float:

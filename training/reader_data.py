@@ -51,7 +51,7 @@ INSTRUCTION_WORDS = 80
 PASSAGES = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5))
 """How many passages are shown, with weights."""
 BUDGETS = (80, 140, 220, 340)
-"""Tokens of all passages: from what trains fast to what is served."""
+"""Tokens of all passages: from what trains fast to about what is served."""
 MOST_COMPANIONS = 2
 """Further questions about the same passages."""
 

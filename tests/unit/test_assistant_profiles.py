@@ -136,11 +136,33 @@ def test_a_large_model_reads_whole_chunks_and_more_of_them() -> None:
     assert fitted_settings(Settings(evidence_tokens=900), BIG).evidence_tokens == 900
 
 
-def test_a_small_model_is_served_as_ever() -> None:
+def test_a_small_model_is_served_as_the_settings_say() -> None:
     for size in (None, TINY):
         served = fitted_settings(Settings(), size)
         assert served.prompt_profile == "small"
-        assert served.model_copy(update={"prompt_profile": "auto"}) == Settings()
+        as_read = {"prompt_profile": "auto", "rag_reader": Settings().rag_reader}
+        assert served.model_copy(update=as_read) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("settings", "size", "reader"),
+    [
+        (Settings(), None, "builtin"),
+        (Settings(), TINY, "off"),
+        (Settings(evidence_finder="words"), None, "builtin"),
+        (Settings(evidence_finder="off"), None, "off"),
+        (Settings(prompt_profile="large"), None, "off"),
+        (Settings(evidence_finder="off", rag_reader="builtin"), None, "builtin"),
+        (Settings(rag_reader="builtin"), TINY, "builtin"),
+        (Settings(rag_reader="quote"), TINY, "quote"),
+    ],
+)
+def test_the_reader_reads_for_the_embedded_model_what_a_finder_chose(
+    settings: Settings, size: ModelSize | None, reader: str
+) -> None:
+    served = fitted_settings(settings, size)
+    assert served.rag_reader == reader
+    assert fitted_settings(served, size) == served
 
 
 def test_a_person_chooses_the_profile() -> None:

@@ -74,7 +74,7 @@ def test_it_is_listed_only_where_its_model_runs(home: Home, tmp_path: Path, mode
 
 
 def test_the_setting_wants_it_to_fit(folder: Path, tmp_path: Path) -> None:
-    assert serving_reader(Settings(), folder) is None
+    assert serving_reader(Settings(rag_reader="off"), folder) is None
     found = serving_reader(READER, folder)
     assert found is not None
     assert found.name == NAME

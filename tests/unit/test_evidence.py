@@ -171,6 +171,25 @@ def test_the_order_of_the_search_counts_as_calibrated() -> None:
     assert [e.passage.chunk_id for e in weighed] == [1, 3, 2]
 
 
+def test_shared_words_count_as_much_as_calibrated() -> None:
+    found = [passage(1, "The gym 6.", "Gym"), passage(2, "Leave of 5.")]
+    for weight, first in ((0.0, 1), (1.0, 2)):
+        calibration = Calibration(word_weight=weight)
+        both = EvidenceFinder(NumberScorer(), words, calibration, WordScorer())
+        chosen = both.select("How much leave?", found, limit=2, tokens=100)
+        assert chosen[0].passage.chunk_id == first
+        assert both.name == "numbers"
+
+
+def test_the_chance_grows_with_every_sentence_that_might_answer() -> None:
+    judged = finder(Calibration(bias=-3.0, slope=0.0, total_weight=1.0))
+    chances = [
+        judged.select("q", [passage(1, "One 1.\n" * count)], limit=1, tokens=9)[0].passage.score
+        for count in (1, 2, 3)
+    ]
+    assert chances == sorted(set(chances))
+
+
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_a_better_score_is_a_better_chance(one: float, other: float) -> None:
     calibration = Calibration(bias=-1.0, slope=0.7)

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.evidence import Calibration, Candidate
-from retrieval.evidence_words import WithWords, WordScorer
+from retrieval.evidence import Calibration, log_odds_of_any
 from training.evidence_calibration import Scored, calibrate, refusal_threshold
 
 GOOD = Scored(True, ((3.0, -2.0), (-1.0,)), ((0.0, 0.0), (0.0,)), ((True, False), (False,)), 0.0)
@@ -22,7 +21,9 @@ def test_calibration_prefers_what_is_right() -> None:
     assert metrics["false_refusals"] == 0.0
     assert metrics["unanswerable_refused"] == 1.0
     assert metrics["unanswerable"] == 2.0
-    assert calibration.threshold == pytest.approx(calibration.chance(3.0 + calibration.rank_weight))
+    total = log_odds_of_any([np.array(row) for row in GOOD.scores])
+    lowest = calibration.chance(3.0 + calibration.rank_weight, 0.0, total)
+    assert calibration.threshold == pytest.approx(lowest)
 
 
 def test_shared_words_count_where_the_network_is_blind() -> None:
@@ -44,7 +45,9 @@ def test_the_search_counts_where_scores_tell_nothing_apart() -> None:
 
 def test_without_unanswerable_questions_nothing_is_fitted_to_them() -> None:
     calibration, metrics = calibrate([GOOD, replace(GOOD, scores=((),), words=((),), right=((),))])
-    assert (calibration.bias, calibration.slope, calibration.similarity_weight) == (0.0, 1.0, 0.0)
+    assert calibration == Calibration(
+        calibration.rank_weight, calibration.word_weight, threshold=calibration.threshold
+    )
     assert metrics["questions"] == 2.0
     assert metrics["best_sentence_right"] == 0.5
     assert calibrate([]) == (replace(Calibration(), bias=0.0), {
@@ -53,17 +56,20 @@ def test_without_unanswerable_questions_nothing_is_fitted_to_them() -> None:
     })  # fmt: skip
 
 
-def test_words_beside_another_scorer_keep_its_name_and_shape() -> None:
-    candidates = [
-        Candidate("Leave", ("Leave is 28 days.", "Ask.")),
-        Candidate("IT", ("Reset it.",)),
-    ]
-    words = WordScorer()
-    doubled = WithWords(words, 1.0).score("How many days of leave?", candidates)
-    alone = words.score("How many days of leave?", candidates)
-    assert WithWords(words, 0.5).name == words.name
-    for row, once in zip(doubled, alone, strict=True):
-        assert np.allclose(row, 2 * once)
+def test_many_sentences_that_might_answer_are_a_better_chance_than_one() -> None:
+    sole = replace(BAD, scores=((1.0, -9.0, -9.0),), words=((0.0,) * 3,), right=((False,) * 3,))
+    many = replace(sole, answerable=True, scores=((1.0, 1.0, 1.0),))
+    calibration, metrics = calibrate([sole, many, sole, many])
+    assert calibration.total_weight > 0.0
+    assert metrics["unanswerable_refused"] == 1.0
+    assert calibration.chance(0.0, 0.0, 2.0) > calibration.chance(0.0, 0.0, 1.0)
+
+
+@given(st.lists(st.lists(st.floats(-30.0, 30.0), max_size=5), max_size=4))
+def test_the_odds_of_any_sentence_add_up(rows: list[list[float]]) -> None:
+    odds = [np.exp(score) for row in rows for score in row]
+    found = log_odds_of_any([np.array(row, dtype=np.float32) for row in rows])
+    assert found == pytest.approx(np.log(np.exp(-60.0) + sum(odds)), abs=1e-3)
 
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60), st.floats(0.0, 0.99))
