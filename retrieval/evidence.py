@@ -16,9 +16,11 @@ import numpy as np
 
 from core.permissions import Reader
 from retrieval.passages import Array, Passage, Retriever, check_limit
-from retrieval.sentences import WORD, Span, plain, split_sentences
+from retrieval.sentences import WORD, Span, leads_in, plain, split_sentences
 
 CANDIDATES = 12
+LIKELIEST = 5
+"""Sentences of all chunks that the chance of an answer is reckoned from."""
 JOINT = "\n"
 """Between neighbouring sentences: a line each, so that they can be told apart again."""
 GAP = " … "
@@ -66,7 +68,7 @@ class Calibration:
     similarity_weight: float = 0.0
     """Counted per unit of the highest score of the search, its cosine."""
     total_weight: float = 0.0
-    """Counted per unit of the log-odds that any sentence found answers (`log_odds_of_any`)."""
+    """Counted per unit of the log-odds that any sentence answers (`log_odds_of_any`)."""
     threshold: float = 0.0
     """Chance of the best sentence below which to refuse, 0 to 1; 0: never."""
 
@@ -163,6 +165,9 @@ class EvidenceFinder:
     ) -> list[tuple[int, str]]:
         """Return up to `count` sentences, best first: (place in `passages`, text).
 
+        A heading or a lead-in comes with the sentence below it, where that was chosen too: alone
+        it says nothing.
+
         Args:
             question: as a person wrote it.
             passages: as `select` chose them; their order does not matter, their scores do.
@@ -172,13 +177,21 @@ class EvidenceFinder:
         best_first = sorted(passages, key=lambda passage: -passage.score)
         ranked = sorted(
             (
-                (score, places[id(item.passage)], text)
+                (score, item, number)
                 for item in self._scored(question, [_chosen(passage) for passage in best_first])
-                for score, text in zip(item.scores, item.sentences, strict=True)
+                for number, score in enumerate(item.scores)
             ),
             key=lambda found: -found[0],
         )
-        return [(place, text) for _, place, text in ranked[:count]]
+        said: list[tuple[int, str]] = []
+        quoted: set[tuple[int, int]] = set()
+        for _, item, number in ranked:
+            place = places[id(item.passage)]
+            whole = range(number, _end_of_quote(item, number))
+            if len(said) < count and quoted.isdisjoint((place, one) for one in whole):
+                quoted.update((place, one) for one in whole)
+                said.append((place, " ".join(item.sentences[one] for one in whole)))
+        return said
 
     def _scored(self, question: str, found: Sequence[_Sentences]) -> list[_Scored]:
         cut = [one for one in found if one.sentences]
@@ -277,11 +290,13 @@ def heading_of(passage: Passage) -> str:
 
 
 def log_odds_of_any(scores: Sequence[Array]) -> float:
-    """Log-odds that any of the sentences answers, of (sentences,) scores of several chunks.
+    """Log-odds that one of the likeliest sentences answers, of (sentences,) scores of chunks.
 
-    A score is log-odds against one and the same null, so their exponentials add up.
+    A score is log-odds against one and the same null, so their exponentials add up. Only the
+    likeliest count: the sum of all would grow with the number of chunks at hand.
     """
-    return float(np.logaddexp.reduce(np.concatenate([[-60.0], *scores])))
+    likeliest = np.sort(np.concatenate([[-60.0], *scores]))[-LIKELIEST:]
+    return float(np.logaddexp.reduce(likeliest))
 
 
 def joined_sentences(sentences: Sequence[str], places: Sequence[int]) -> str:
@@ -299,9 +314,23 @@ def _cut(passage: Passage) -> _Sentences:
 
 
 def _chosen(passage: Passage) -> _Sentences:
-    """What was chosen of a chunk, in the sentences it was joined from."""
-    parts = _BETWEEN.split(passage.text)
-    return _Sentences(passage, (), tuple(part for part in parts if WORD.search(part)))
+    """What was chosen of a chunk, in the sentences it was joined from; places in its text."""
+    between = [found.span() for found in _BETWEEN.finditer(passage.text)]
+    starts = [0, *(end for _, end in between)]
+    ends = [*(start for start, _ in between), len(passage.text)]
+    found = zip(starts, ends, strict=True)
+    spans = tuple((a, b) for a, b in found if WORD.search(passage.text, a, b))
+    return _Sentences(passage, spans, tuple(passage.text[a:b] for a, b in spans))
+
+
+def _end_of_quote(item: _Scored, number: int) -> int:
+    """The number after the last sentence to be quoted with sentence `number`."""
+    while number + 1 < len(item.sentences) and leads_in(item.sentences[number]):
+        between = item.passage.text[item.spans[number][1] : item.spans[number + 1][0]]
+        if between != JOINT:
+            break
+        number += 1
+    return number + 1
 
 
 def highlights(chunk_text: str, evidence_text: str) -> list[Span]:

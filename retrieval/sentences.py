@@ -12,9 +12,13 @@ LONGEST_SENTENCE = 480
 WRAPPED_FROM = 50
 """A line shorter than this was not ended by wrapping: a heading, a list item, a cell."""
 
+WORDS_OF_A_SENTENCE = 7
+"""A shorter line without a full stop is a heading, a label or a cell."""
+
 MARKER = re.compile(r"^\s*(?:[-*+•>]|#{1,6}|\d{1,3}[.)])\s+")
 ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s|\s*[|#>]")
 END = re.compile(r"[.!?]+[\"')\]”’*_`]*(?=\s+[\"'(\[“‘*_`]*[A-Z0-9$£€])|\.\s*$")
+ENDED = re.compile(r"[.!?][\"')\]”’]*\s*$")
 NO_END = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|Mr|Mrs|Ms|Dr|No|St|Inc|approx|[A-Z])\.$|^\d{1,3}\.$"
 )
@@ -43,6 +47,12 @@ def split_sentences(text: str) -> list[Span]:
 def plain(text: str) -> str:
     """One sentence for a prompt: on one line, without list marker and emphasis."""
     return " ".join(EMPHASIS.sub("", MARKER.sub("", text, count=1)).split()) if text else ""
+
+
+def leads_in(sentence: str) -> bool:
+    """Tell whether a sentence says nothing by itself: a heading, or what a colon ends."""
+    bare = len(sentence.split()) < WORDS_OF_A_SENTENCE and not ENDED.search(sentence)
+    return bare or sentence.rstrip().endswith(":")
 
 
 def _units(text: str) -> Iterator[Span]:

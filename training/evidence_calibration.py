@@ -44,7 +44,7 @@ class Ranked:
     best: float
     similarity: float
     total: float
-    """The network's log-odds that any sentence answers."""
+    """The network's log-odds that any of the likeliest sentences answers."""
     reciprocal_rank: float
 
 

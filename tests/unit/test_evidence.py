@@ -1,6 +1,7 @@
 """Sentences, choosing among them, and the budget. No model."""
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -25,7 +26,7 @@ from retrieval.evidence import (
 from retrieval.evidence_service import with_evidence
 from retrieval.evidence_words import CALIBRATION, WordScorer
 from retrieval.passages import Array, Passage
-from retrieval.sentences import LONGEST_SENTENCE, plain, split_sentences
+from retrieval.sentences import LONGEST_SENTENCE, leads_in, plain, split_sentences
 from tests.fakes import HashingEmbedder, ListRetriever
 
 LEAVE = (
@@ -149,18 +150,54 @@ def test_the_same_sentence_of_two_chunks_is_said_once() -> None:
     assert [e.passage.text for e in chosen] == ["The limit is 7.", "Other words 6."]
 
 
-LINES = "# Beds 3\n\nThe rooms are 7. Ask us 1.\n* A bed in 5\n* and a desk in 9\n"
+LINES = (
+    "# Beds 3\n\nThe rooms are 7. Ask us 1.\n"
+    "* A bed in 5\n* and so a desk stands in room number 9\n"
+)
 
 
 @pytest.mark.parametrize("tokens", range(8, 60, 2))
-def test_what_is_quoted_was_one_sentence_of_the_chunk(tokens: int) -> None:
+def test_what_is_quoted_stood_so_in_the_chunk(tokens: int) -> None:
     chosen = finder().select("q", [passage(1, LINES), FOUND[1]], limit=2, tokens=tokens)
     shown = [evidence.passage for evidence in chosen]
-    whole = {1: ["Beds 3", "The rooms are 7.", "Ask us 1.", "A bed in 5", "and a desk in 9"]}
-    whole[2] = FOUND[1].text.split("\n")
-    for place, text in finder().best_sentences("q", shown, 9):
-        assert text in whole[shown[place].chunk_id]
-    assert len(finder().best_sentences("q", shown, 9)) == sum(len(e.spans) for e in chosen)
+    desk = "and so a desk stands in room number 9"
+    lines = {1: ["Beds 3", "The rooms are 7.", "Ask us 1.", "A bed in 5", desk]}
+    lines[2] = FOUND[1].text.split("\n")
+    quoted = finder().best_sentences("q", shown, 9)
+    for place, text in quoted:
+        known = lines[shown[place].chunk_id]
+        below = [f"{one} {other}" for one, other in itertools.pairwise(known)]
+        assert text in known + below
+    shown_words = Counter(" ".join(one.text for one in shown).split())
+    assert Counter(" ".join(text for _, text in quoted).split()) <= shown_words
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("Form 9\nAsk HR for it 1.", "Form 9 Ask HR for it 1."),
+        ("Form 9\nFor leave 8\nAsk HR 1.", "Form 9 For leave 8 Ask HR 1."),
+        (f"Form 9{GAP}Ask HR for it 1.", "Form 9"),
+        ("Form 9", "Form 9"),
+        ("Form 9.\nAsk HR for it 1.", "Form 9."),
+        ("Whoever wants to go home needs the form number 9\nAsk HR 1.",
+         "Whoever wants to go home needs the form number 9"),
+    ],
+)  # fmt: skip
+def test_a_heading_is_quoted_with_what_stands_below_it(text: str, first: str) -> None:
+    said = finder().best_sentences("q", [passage(1, text)], 9)
+    assert said[0] == (0, first)
+    assert sum(len(one.split()) for _, one in said) == words(text.replace("…", ""))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "alone"),
+    [("Sick leave", False), ("You need these forms for a leave of absence:", False),
+     ("It is closed.", True), ("Ask Dr. Smith first (by mail.)", True),
+     ("Form B is what HR keeps of it", True)],
+)  # fmt: skip
+def test_headings_and_what_a_colon_ends_lead_in(sentence: str, alone: bool) -> None:
+    assert leads_in(sentence) is not alone
 
 
 def test_the_order_of_the_search_counts_as_calibrated() -> None:
