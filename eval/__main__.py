@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.modes import AnswerMode
+from assistant.profiles import fitted
 from assistant.shelf import Shelf
 from core.audit import OPERATOR_NAME, Audit
 from core.cli import Call, CommandLine, Report
@@ -166,7 +167,7 @@ def _audit(call: Call) -> Report:
 
 def _promote(call: Call) -> Report:
     given = call.arguments
-    decision = Gate(call.home, margin=given.margin).promote(
+    decision = Gate(fitted(call.home), margin=given.margin).promote(
         given.adapter, given.evaluation, general_id=given.general, override_reason=given.override
     )
     detail = {"outcome": decision.outcome, "reason": decision.reason}

@@ -41,10 +41,11 @@ def fill(home: Home) -> None:
 @pytest.fixture(scope="module")
 def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     workspace: Path = tmp_path_factory.mktemp("gate") / "workspace"
-    home = open_home(workspace=workspace)
+    home = open_home(workspace=workspace, rag_reader="off")
     with closing(home.database):
         fill(home)
-    with RunningApp(workspace, "--no-sample") as app:
+    off = {"INHOUSE_RAG_READER": "off"}
+    with RunningApp(workspace, "--no-sample", environment=off) as app:
         desk = Desk(browser, app)
         desk.sign_in("admin", app.first_password)
         desk.change_password(app.first_password, PASSWORD)

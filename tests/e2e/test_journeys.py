@@ -72,6 +72,7 @@ def test_a_conversation_survives_a_reload_and_can_be_renamed_and_deleted(
 def test_an_answer_is_rated_and_the_rating_is_kept(boss: Desk, documents: list[str]) -> None:
     boss.ask("Which bank do we use?", "Documents")
     page = boss.page
+    expect(page.locator(".made-by .tag")).to_have_text("read by the built-in reader")
     page.get_by_label("This answer is good").click()
     page.get_by_label("What was good? (optional)").fill("Short.")
     page.get_by_role("button", name="Send").click()

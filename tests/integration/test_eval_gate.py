@@ -12,6 +12,7 @@ from assistant.shelf import Shelf
 from core.errors import Conflict, InvalidInput, NotFound
 from core.home import Home
 from core.jobs import Jobs
+from eval.__main__ import commands
 from eval.arms import Plan
 from eval.evaluations import Evaluations, QuestionSets
 from eval.gate import Gate
@@ -186,3 +187,14 @@ def test_taking_the_default_away_needs_a_reason_and_is_kept(home: Home) -> None:
     newest = gate.history()[0]
     assert (newest.outcome, newest.adapter) == ("cleared", "")
     assert newest.reason == "it says wrong things"
+
+
+def test_the_command_asks_the_gate_whatever_model_runs(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelf_with(home, "new")
+    monkeypatch.setenv("INHOUSE_MODEL", str(home.workspace.root / "another model"))
+    command = ["promote", "new", "--workspace", str(home.workspace.root)]
+    # Nothing is set for the mode rag: the built-in reader fits the embedded model alone.
+    assert commands().run(command) == Conflict.exit_code
+    assert "Not measured yet: 'new'" in capsys.readouterr().err
