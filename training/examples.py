@@ -22,8 +22,9 @@ from enum import StrEnum
 
 from assistant.modes import Message
 from assistant.prompts import REFUSAL, Profile, Prompt, render
+from assistant.quoting import quoted_answer
 from core.permissions import Reader
-from retrieval.passages import Passage, Retriever
+from retrieval.passages import Passage, Quoter, Retriever
 from training.config import TrainingConfig
 from training.dataset import Dataset, Fact
 from training.evidence_match import holds_answer, holds_evidence
@@ -93,6 +94,13 @@ class Library:
     """The serving prompt builder."""
     profile: Profile = Profile.SMALL
     """Its wording."""
+    quoter: Quoter | None = None
+    """Names the best sentences, for an adapter that is served with them in its prompt."""
+
+    def prompt(self, question: str, kept: Sequence[Passage]) -> tuple[Message, Message]:
+        """Return the serving prompt over these passages."""
+        best = quoted_answer(question, kept, self.quoter) if self.quoter and kept else ""
+        return render(question, kept, self.profile, best)
 
 
 def split_facts(facts: Sequence[Fact], config: TrainingConfig, *, documents: bool) -> Split:
@@ -255,9 +263,7 @@ def _round(
         kept = _around(right[0], shown, place, longest, library)
         kind = ExampleKind.GROUNDED
         answer = f"{fact.answer} [{kept.index(right[0]) + 1}]"
-    return tuple(
-        Example(kind, fact.id, render(text, kept, library.profile), answer) for text in wordings
-    )
+    return tuple(Example(kind, fact.id, library.prompt(text, kept), answer) for text in wordings)
 
 
 def _around(

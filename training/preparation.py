@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from assistant.engines.base import LanguageModel
+from assistant.manifest import AdapterInfo
 from assistant.modes import Message
 from assistant.prompts import Profile, PromptBuilder, profile_of
 from core.errors import DatasetError
@@ -14,6 +15,7 @@ from core.home import Home
 from core.permissions import OPERATOR, Reader
 from core.progress import Progress
 from core.settings import Settings
+from retrieval.passages import Quoter
 from retrieval.service import Retrieval
 from training.config import TrainingConfig
 from training.dataset import Checks, Dataset, load_dataset, require_usable
@@ -109,9 +111,16 @@ def restricted_warnings(dataset: Dataset, retrieval: Retrieval | None) -> list[s
 
 
 def passages_for(
-    home: Home, retrieval: Retrieval | None, config: TrainingConfig, tokenizer: ExampleTokenizer
+    home: Home,
+    retrieval: Retrieval | None,
+    config: TrainingConfig,
+    tokenizer: ExampleTokenizer,
+    basis: AdapterInfo | None = None,
 ) -> Library | None:
-    """Return where passages come from, or None to train closed-book."""
+    """Return where passages come from, or None to train closed-book.
+
+    What goes on from the adapter `basis` keeps its prompt, the line of best sentences included.
+    """
     wanted = config.documents and config.passage_rounds > 0
     if not wanted or retrieval is None or retrieval.library.count(Reader()) == 0:
         return None
@@ -121,7 +130,10 @@ def passages_for(
     builder = PromptBuilder(
         measuring, settings.evidence_tokens, settings.answer_tokens, profile_of(settings)
     )
-    return Library(retrieval.retriever, settings.passages, builder.build, builder.profile)
+    retriever = retrieval.retriever
+    quotes = basis is not None and basis.reads_quotations
+    quoter = retriever if quotes and isinstance(retriever, Quoter) else None
+    return Library(retriever, settings.passages, builder.build, builder.profile, quoter)
 
 
 def read_replay(config: TrainingConfig) -> list[tuple[str, str]]:

@@ -21,8 +21,8 @@ from trl import SFTConfig, SFTTrainer
 from assistant.engines.adapter_files import check_adapter, weights_hash
 from assistant.engines.source import ModelSource, locate_model
 from assistant.engines.transformers_loading import Loaded, load
-from assistant.manifest import CONFIG, Manifest
-from assistant.prompts import profile_of
+from assistant.manifest import CONFIG, AdapterInfo, Manifest
+from assistant.prompts import QUOTING_VERSION, profile_of
 from assistant.shelf import Shelf
 from core.database import now
 from core.errors import EngineError, InhouseError, WorkspaceError
@@ -63,6 +63,7 @@ def train(
     runs = Runs(home)
     run = runs.get(run_id)
     source = locate_model(home.settings, home.workspace)
+    basis = basis_of(home, run)
     plan = planned(home, retrieval, run, source, dataset, progress)
     folder = runs.folder(run_id) / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,20 +72,30 @@ def train(
         settings = settings.model_copy(update={"quantization": "4bit"})
     recorder = Recorder(runs, run_id, config, plan, progress)
     try:
+        if basis is not None:
+            check_adapter(basis.ref, source)
         loaded = load(source, settings, training=True)
-        trainer = _trainer(
-            loaded, config, plan, folder, _start(home, source, run.options.from_adapter)
-        )
+        trainer = _trainer(loaded, config, plan, folder, basis)
         checkpoint = last_checkpoint(folder)
         trainer.add_callback(_Listener(recorder, trainer, checkpoint))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         recorder.raise_if_stopped()
-        return _install(home, run, source, trainer, recorder)
+        return _install(home, run, source, trainer, recorder, basis)
     except (OSError, RuntimeError) as error:
         explained = _explained(error, folder)
         if explained is None:
             raise
         raise explained from error
+
+
+def basis_of(home: Home, run: Run) -> AdapterInfo | None:
+    """Return the adapter that a run goes on from.
+
+    Raises:
+        NotFound: it is no longer on the shelf.
+    """
+    name = run.options.from_adapter
+    return None if name is None else Shelf(home).get(name)
 
 
 def planned(
@@ -102,7 +113,7 @@ def planned(
     tokenizer = ChatTokenizer(source)
     for warning in restricted_warnings(dataset, retrieval):
         progress.log(warning)
-    library = passages_for(home, retrieval, run.config, tokenizer)
+    library = passages_for(home, retrieval, run.config, tokenizer, basis_of(home, run))
     made = prepare(dataset, run.config, library, tokenizer, progress, profile_of(home.settings))
     write_atomically(stored, plan_to_json(made).encode())
     return made
@@ -213,7 +224,7 @@ def tensors(examples: Pass) -> dict[str, torch.Tensor]:
 
 
 def _trainer(
-    loaded: Loaded, config: TrainingConfig, plan: Plan, folder: Path, adapter: Path | None
+    loaded: Loaded, config: TrainingConfig, plan: Plan, folder: Path, basis: AdapterInfo | None
 ) -> TreeTrainer:
     steps: Sequence[Step] = plan.steps
 
@@ -222,10 +233,10 @@ def _trainer(
 
     arguments = _arguments(loaded, config, len(steps), folder)
     model, fresh = loaded.model, None
-    if adapter is None:
+    if basis is None:
         fresh = _lora(config)
     else:
-        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+        model = PeftModel.from_pretrained(model, str(basis.ref.path), is_trainable=True)
     trainer = TreeTrainer(
         model=model,
         args=arguments,
@@ -285,19 +296,17 @@ def _arguments(loaded: Loaded, config: TrainingConfig, steps: int, folder: Path)
     )
 
 
-def _start(home: Home, source: ModelSource, name: str | None) -> Path | None:
-    if name is None:
-        return None
-    adapter = Shelf(home).get(name).ref
-    check_adapter(adapter, source)
-    return adapter.path
-
-
 def _install(
-    home: Home, run: Run, source: ModelSource, trained: TreeTrainer, recorder: Recorder
+    home: Home,
+    run: Run,
+    source: ModelSource,
+    trained: TreeTrainer,
+    recorder: Recorder,
+    basis: AdapterInfo | None,
 ) -> Manifest:
     """Write the adapter beside, and have the shelf move it into place."""
     runs, metrics = Runs(home), recorder.metrics()
+    reads_quotations = basis is not None and basis.reads_quotations
     built = runs.folder(run.id) / "adapter"
     remove_folder(built)
     for parameter in trained.model.parameters():
@@ -314,9 +323,9 @@ def _install(
         created_at=now().isoformat(timespec="seconds"),
         method=run.config.method,
         data_sha256=run.dataset_sha256,
-        config=run.config.model_dump(mode="json"),
+        config={**run.config.model_dump(mode="json"), **_inherited(trained, basis)},
         metrics=metrics,
-        prompt_version=profile_of(home.settings).version,
+        prompt_version=QUOTING_VERSION if reads_quotations else profile_of(home.settings).version,
         notes=f"Run {run.id} on {run.dataset_name}.",
     )
     write_atomically(built / "manifest.json", manifest.to_json().encode())
@@ -324,6 +333,21 @@ def _install(
     remove_folder(built)
     runs.finish(run.id, metrics)
     return manifest
+
+
+def _inherited(trained: TreeTrainer, basis: AdapterInfo | None) -> dict[str, Any]:
+    """What the adapter that a run went on from decided, whatever the run's settings say."""
+    if basis is None:
+        return {}
+    lora = trained.model.peft_config["default"]
+    return {
+        "rank": lora.r,
+        "alpha": lora.lora_alpha,
+        "dropout": lora.lora_dropout,
+        "rank_stabilised": lora.use_rslora,
+        "target_modules": ",".join(sorted(lora.target_modules)),
+        "started_from": basis.ref.hash,
+    }
 
 
 def _name_base(config: Path, name: str) -> None:

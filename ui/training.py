@@ -72,24 +72,27 @@ class TrainingPage:
         except NotFound:
             return None
 
-    def check(self, account: Account, file: Any, *values: Any) -> list[Any]:
+    def check(self, account: Account, file: Any, basis: Any, *values: Any) -> list[Any]:
         """Check an uploaded file and show its first examples as the model will see them."""
         path = self._kept(one_file(file, "a JSONL or CSV file of questions and answers"))
         config = config_of(*values)
         dataset = load_dataset(path, checks_for(self._home.settings, config))
         overlaps = overlapping_wordings(dataset, self._question_files())
-        examples = preview_html(self._preview(dataset, config))
+        examples = preview_html(self._preview(dataset, config, basis or None))
         return [
             str(path), dataset_html(dataset, overlaps), examples,
             gr.update(visible=True), suggested_name(path),
         ]  # fmt: skip
 
-    def _preview(self, dataset: Dataset, config: TrainingConfig) -> list[Rendered]:
+    def _preview(
+        self, dataset: Dataset, config: TrainingConfig, basis: str | None
+    ) -> list[Rendered]:
         # It brings transformers with it, which the page itself does without.
         from training.tokenizer import ChatTokenizer
 
         tokenizer = ChatTokenizer(locate_model(self._home.settings, self._home.workspace))
-        library = passages_for(self._home, self._services.retrieval, config, tokenizer)
+        adapter = self._services.shelf.get(basis) if basis else None
+        library = passages_for(self._home, self._services.retrieval, config, tokenizer, adapter)
         return preview(dataset, config, tokenizer, library, 3, profile_of(self._home.settings))
 
     def _kept(self, path: Path) -> Path:

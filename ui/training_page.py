@@ -81,7 +81,9 @@ def training_page(blocks: Any, services: Services) -> None:
     timer = gr.Timer(TICK, active=False)
     watched, listed = [run, stop, tools["resume"], tools["ask"], timer], [runs, picked]
     guard.admin(blocks.load, page.load, None, [*listed, *watched, *on_shelf, basis])
-    guard.admin(check.click, page.check, [file, *values], [data, found, examples, shown, name])
+    guard.admin(
+        check.click, page.check, [file, basis, *values], [data, found, examples, shown, name]
+    )
     for control in values[:2]:
         guard.admin(control.input, page.use_preset, values[:2], values[2:])
     guard.admin(start.click, page.start, [data, name, agreed, basis, *values],

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from assistant.engines.base import Sampling
-from assistant.engines.source import locate_model
+from assistant.engines.source import embedded_hash, locate_model
 from assistant.engines.transformers_loading import load
-from assistant.manifest import read_manifest
-from assistant.prompts import REFUSAL, render
+from assistant.manifest import MANIFEST, read_manifest
+from assistant.prompts import QUOTING_VERSION, REFUSAL, render
+from assistant.reader import builtin_reader
 from assistant.service import open_model
 from assistant.shelf import Shelf
 from core.errors import Conflict, DatasetError, NotFound, Stopped, WorkspaceError
@@ -34,10 +35,11 @@ from training.__main__ import main
 from training.config import TrainingConfig, preset
 from training.jobs import handle
 from training.prefix_tree import Tokens
-from training.preparation import restricted_warnings
+from training.preparation import passages_for, preview, restricted_warnings
 from training.runs import RunOptions, Runs
 from training.schedule import Plan
 from training.service import check_data, delete_adapter, execute, preview_data, start_run
+from training.tokenizer import ChatTokenizer
 from training.trainer import _trainer, tensors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,6 +203,23 @@ def test_training_goes_on_from_an_adapter(here: Home, data: Path) -> None:
     assert starts[1] < starts[0] / 1.5
 
 
+def test_who_goes_on_keeps_the_prompt_and_the_rank_of_where_it_started(
+    here: Home, data: Path
+) -> None:
+    first = start_run(here, "first", small(), data, RunOptions())
+    execute(here, first.id, Watcher())
+    start = Shelf(here).get("first").ref
+    manifest = replace(read_manifest(start.path), prompt_version=QUOTING_VERSION)
+    (start.path / MANIFEST).write_text(manifest.to_json(), "utf-8")
+    second = start_run(here, "second", small(rank=2), data, RunOptions(from_adapter="first"))
+    execute(here, second.id, Watcher())
+    made = Shelf(here).get("second")
+    assert made.reads_quotations
+    assert made.manifest is not None
+    assert made.manifest.config["rank"] == 8
+    assert made.manifest.config["started_from"] == start.hash
+
+
 @pytest.mark.filterwarnings("error:.*autograd kernel was not registered")
 def test_a_base_in_four_bits_is_trained_too(here: Home, data: Path) -> None:
     run = start_run(here, "four-bits", small(method="qlora", epochs=2), data, RunOptions())
@@ -251,6 +270,24 @@ def test_documents_are_shown_around_the_answer(here: Home, data: Path, tmp_path:
     answers = [example.answer for example in shown if "[1] Door" in example.prompt]
     assert any("]<|im_end|>" in answer for answer in answers)
     assert f"{REFUSAL}<|im_end|>" in answers
+
+
+def test_a_reader_of_quotations_is_shown_the_best_sentences(
+    here: Home, data: Path, tmp_path: Path
+) -> None:
+    retrieval = with_documents(here, tmp_path / "doors")
+    config = small(documents=True)
+    tokenizer = ChatTokenizer(locate_model(here.settings, here.workspace))
+    reader = builtin_reader(embedded_hash())
+    library = passages_for(here, retrieval, config, tokenizer, reader)
+    assert library is not None
+    shown = preview(check_data(here, data, config), config, tokenizer, library, 40)
+    grounded = [example for example in shown if "[1] Door" in example.prompt]
+    assert grounded
+    assert all("Best sentences: " in example.prompt for example in grounded)
+    without = passages_for(here, retrieval, config, tokenizer)
+    assert without is not None
+    assert without.quoter is None
 
 
 def test_restricted_documents_are_told_and_not_shown(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from assistant.engines.base import LanguageModel
 from assistant.prompts import REFUSAL, Profile, PromptBuilder, render
+from assistant.quoting import quoted_answer
 from core.errors import InvalidInput
 from core.permissions import Reader
 from retrieval.passages import Passage
@@ -93,6 +95,48 @@ def test_a_large_model_learns_the_prompt_it_is_served_with() -> None:
     assert rules[ExampleKind.CLOSED] == {Profile.LARGE.rules(grounded=False)}
     assert rules[ExampleKind.UNKNOWN] == {Profile.LARGE.rules(grounded=False)}
     assert rules[ExampleKind.GROUNDED] == {Profile.LARGE.rules(grounded=True)}
+
+
+@dataclass
+class LastWordsFirst:
+    """A `Quoter`: the passages in reverse, each with its subject and the question's."""
+
+    def best_sentences(
+        self, question: str, passages: Sequence[Passage], count: int
+    ) -> list[tuple[int, str]]:
+        said = [(n, f"{question.split(maxsplit=1)[0]} or {p.text}") for n, p in enumerate(passages)]
+        return said[::-1][:count]
+
+
+def test_who_goes_on_from_a_reader_of_quotations_learns_its_prompt() -> None:
+    model: LanguageModel = ScriptedModel()
+    builder = PromptBuilder(model, evidence_tokens=60, answer_tokens=32)
+    plain = library(12)
+    quoter = LastWordsFirst()
+    quoting = Library(plain.retriever, plain.limit, plain.fit, plain.profile, quoter)
+    data, config = dataset([fact(n) for n in range(12)]), preset("quick", absent_share=0.5)
+    kinds = {ExampleKind.GROUNDED, ExampleKind.ABSENT}
+    pairs = [
+        (with_line, without)
+        for with_line, without in zip(
+            all_of(build_curriculum(data, config, quoting)),
+            all_of(build_curriculum(data, config, plain)),
+            strict=True,
+        )
+        if without.kind in kinds
+    ]
+    assert {without.kind for _, without in pairs} == kinds
+    for with_line, without in pairs:
+        found, question = without.messages[1].content.rsplit("\n\nQuestion: ", 1)
+        shown = [p for p in plain.retriever.search("x y", limit=99, reader=Reader())
+                 if p.text in found]  # fmt: skip
+        shown.sort(key=lambda p: found.index(p.text))
+        served = builder.build(
+            question, shown, quote=partial(quoted_answer, question, quoter=quoter)
+        )
+        assert with_line.messages == served.messages
+        assert f"Best sentences: {question.split()[0]} or subject" in with_line.messages[1].content
+        assert with_line.answer == without.answer
 
 
 def test_rounds_cite_the_right_passage_at_every_place() -> None:
