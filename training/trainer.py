@@ -340,12 +340,14 @@ def _inherited(trained: TreeTrainer, basis: AdapterInfo | None) -> dict[str, Any
     if basis is None:
         return {}
     lora = trained.model.peft_config["default"]
+    # A pattern in adapters from elsewhere, else names.
+    modules = lora.target_modules
     return {
         "rank": lora.r,
         "alpha": lora.lora_alpha,
         "dropout": lora.lora_dropout,
         "rank_stabilised": lora.use_rslora,
-        "target_modules": ",".join(sorted(lora.target_modules)),
+        "target_modules": modules if isinstance(modules, str) else ",".join(sorted(modules)),
         "started_from": basis.ref.hash,
     }
 
