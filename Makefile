@@ -42,7 +42,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 test: install-dev ## All tests: unit, integration, browser (sets up all it needs)
 	@sh tests/prepare.sh
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 \
-		tests/e2e tests/integration tests/unit tests/test_architecture.py
+		tests/e2e tests/integration tests/attack tests/faults tests/unit tests/test_architecture.py
 
 coverage: install-dev ## All tests, with the share of lines and branches they reach
 	@sh tests/prepare.sh
