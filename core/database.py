@@ -13,7 +13,10 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import DateTime, Dialect, Engine, Float, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
+
+from core.sqlite_lock import SqliteLock
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x1A40
@@ -49,13 +52,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # FULL, not NORMAL: in WAL mode NORMAL may lose acknowledged commits when power fails.
-    # The timeout first: switching to WAL may itself have to wait for another process.
-    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
 class Database:
     """Connections and transactions. Safe to share between threads, not between processes."""
 
@@ -67,8 +63,11 @@ class Database:
             pool_pre_ping=True,
             hide_parameters=True,  # questions and hashes stay out of logs
         )
+        self._lock: SqliteLock | None = None
         if self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "connect", self._prepare_sqlite)
+            if self.engine.url.database:
+                self._lock = SqliteLock(Path(self.engine.url.database))
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -91,4 +90,20 @@ class Database:
 
     def close(self) -> None:
         """Close pooled connections."""
+        if self._lock:
+            self._lock.unlock()
+        in_use = self.engine.pool.checkedout() if isinstance(self.engine.pool, QueuePool) else 0
         self.engine.dispose()
+        if self._lock and not in_use:
+            self._lock.close()
+
+    def _prepare_sqlite(self, connection: Any, _record: Any) -> None:
+        # FULL, not NORMAL: in WAL mode NORMAL may lose acknowledged commits when power fails.
+        # The timeout first: switching to WAL may itself have to wait for another process.
+        for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL",
+                       "foreign_keys=ON"):  # fmt: skip
+            connection.execute(f"PRAGMA {pragma}")
+        if self._lock:
+            # A first look at the content makes the journal's files, which are locked too.
+            connection.execute("PRAGMA schema_version").fetchone()
+            self._lock.hold()

@@ -2,9 +2,9 @@
 
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.accounts import Accounts
 from core.errors import PermissionDenied, SignInRequired
 from core.logs import fault_message, record_fault
-from core.permissions import Account, require_account, require_admin
+from core.permissions import Account, Role, require_account, require_admin
 from ui.guard import COOKIE
 
 ADMIN_PAGES = ("/training", "/question-sets", "/people")
@@ -24,20 +24,20 @@ PAGES = (
 
 _OPEN = ("/sign-in", "/look/", "/assets/", "/static/", "/theme.css", "/favicon.ico", "/api/health")
 _OPEN_EXACT = ("/api/sign-in",)
-_GRADIO = (
+_HEARTBEAT = "/gradio_api/heartbeat/"
+_GRADIO = frozenset({
     "/gradio_api/queue/join",
     "/gradio_api/queue/data",
     "/gradio_api/upload",
-    "/gradio_api/heartbeat/",
     "/gradio_api/cancel",
     "/gradio_api/reset",
     "/gradio_api/login_check",
     "/gradio_api/startup-events",
     "/gradio_api/user",
     "/config",
-)
-"""What Gradio's own pages need. Everything else it offers (its API, file links, proxy, run
-history, monitoring) is closed."""
+})  # fmt: skip
+"""What Gradio's own pages need, and its heartbeat. Everything else it offers (its API, file links,
+proxy, run history, monitoring) is closed."""
 _OWN = (
     "/password", "/sign-out", "/source/", "/document/", "/original/", "/report/", "/questions/",
     "/api/",
@@ -46,9 +46,15 @@ _OWN = (
 _READ = ("/password", "/source/", "/document/", "/original/", "/report/", "/questions/")
 """What a person opens by a link: without a session it leads to the sign-in."""
 
+LOOKUPS = 4
+"""Sessions looked up at the same time."""
 SMALL_BODY = 4_000_000
 """Most bytes of a request that is not an upload."""
 
+_FOREIGN = (
+    "This request came from another site. Open Inhouse itself. If this is Inhouse, "
+    "a proxy hides its address: let it pass on Host or X-Forwarded-Host."
+)
 POLICY = (
     "default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "
@@ -83,11 +89,21 @@ def token_of(headers: Headers) -> str | None:
 
 
 def same_origin(headers: Headers) -> bool:
-    """Tell whether a changing request comes from our own page, or from no browser at all."""
+    """Tell whether a changing request comes from our own page, or from no browser at all.
+
+    A browser says itself where a request comes from (`Sec-Fetch-Site`; no script can set it), but
+    only over HTTPS and to this very machine. Elsewhere the origin is compared with the host, which
+    a proxy may have moved to `X-Forwarded-Host`: other sites must ask before they send that.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
     origin = headers.get("origin")
-    if origin is not None:
-        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
-    return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+    if origin is None:
+        return True
+    forwarded = headers.get("x-forwarded-host", "").split(",")[0].strip()
+    hosts = {headers.get("host", "").lower(), forwarded.lower()} - {""}
+    return urlsplit(origin).netloc.lower() in hosts
 
 
 class TooLargeError(HTTPException):
@@ -114,6 +130,8 @@ class Gate:
         self._app = app
         self._accounts = accounts
         self._upload_bytes = upload_bytes
+        # Its own threads: whatever fills the common ones, everybody is still recognised.
+        self._lookups = CapacityLimiter(LOOKUPS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer it here."""
@@ -146,10 +164,12 @@ class Gate:
         headers = Headers(scope=scope)
         account = None
         if not is_open(scope["path"]) or scope["path"].startswith("/sign-in"):
-            account = await run_in_threadpool(self._accounts.by_token, token_of(headers))
+            account = await to_thread.run_sync(
+                self._accounts.by_token, token_of(headers), limiter=self._lookups
+            )
         scope.setdefault("state", {})["account"] = account
         refusal = refuse(scope, headers, account, limit)
-        await (refusal or self._app)(scope, receive, send)
+        await (refusal or self._app)(_with_own_query(scope, account), receive, send)
 
     def _limit(self, path: str) -> int | None:
         if path == "/gradio_api/upload":
@@ -168,15 +188,32 @@ def refuse(
     """Return the answer for a request that may not go on, or None."""
     path = scope["path"]
     if scope["method"] not in ("GET", "HEAD") and not same_origin(headers):
-        return problem(403, "This request came from another site. Open Inhouse itself.")
+        return problem(403, _FOREIGN)
     length = headers.get("content-length", "")
     if limit is not None and length.isdigit() and int(length) > limit:
         return problem(413, _too_large_text(limit))
     if is_open(path):
         return None
-    if path not in PAGES and not path.startswith((*_GRADIO, *_OWN)):
+    if path not in PAGES and path not in _GRADIO and not path.startswith((_HEARTBEAT, *_OWN)):
         return problem(404, f"There is nothing at '{path}'.")
     return _refuse_account(scope, account)
+
+
+def _with_own_query(scope: Scope, account: Account | None) -> Scope:
+    """Leave of a page's address what is ours to give: no other page, no stored state.
+
+    `/config` tells the layout of one page, which must be open to the account.
+    """
+    path = scope["path"]
+    if path in PAGES:
+        return {**scope, "query_string": b""}
+    if path == "/config" and account is not None:
+        wanted = parse_qs(scope["query_string"].decode("latin-1")).get("page", [""])[0]
+        allowed = f"/{wanted}" in PAGES and (
+            account.role is Role.ADMIN or f"/{wanted}" not in ADMIN_PAGES
+        )
+        return {**scope, "query_string": b"page=" + (wanted.encode() if allowed else b"")}
+    return scope
 
 
 def _refuse_account(scope: Scope, account: Account | None) -> Response | None:

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI, Request
 
+from core.settings import Settings
 from ui.account import account_page
 from ui.chat import ask_page
 from ui.documents import documents_page
@@ -38,16 +39,17 @@ def build_pages(services: Services) -> Any:
     return blocks
 
 
-def mount_pages(app: FastAPI, services: Services) -> None:
+def mount_pages(app: FastAPI, blocks: Any, settings: Settings) -> None:
     """Mount the pages at `/`. Who may open which is decided by the gate and by each event."""
-    blocks = build_pages(services)
+    # Gradio looks whether a named file was uploaded only where it believes to serve by itself.
+    blocks.has_launched = True
     blocks.queue(api_open=False, default_concurrency_limit=16, status_update_rate="auto")
     # Gradio warns that its server-side rendering, which is off here, cannot serve several pages.
     warnings.filterwarnings("ignore", message="SSR mode is not supported", category=UserWarning)
     gr.mount_gradio_app(
         app, blocks, path="", auth_dependency=_name_of, footer_links=[], show_error=False,
         ssr_mode=False, run_history=False, mcp_server=False, enable_monitoring=False, pwa=False,
-        max_file_size=services.home.settings.upload_megabytes * 1_000_000,
+        max_file_size=settings.upload_megabytes * 1_000_000,
         theme=theme(), app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )  # fmt: skip
 

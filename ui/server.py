@@ -21,9 +21,10 @@ from core.errors import (
 )
 from ui.api import api_router
 from ui.documents import forget_uploads
+from ui.events import Events
 from ui.gate import Gate, problem
 from ui.markup import FOLDER, page
-from ui.pages import mount_pages
+from ui.pages import build_pages, mount_pages
 from ui.reports import report_router
 from ui.services import Services
 from ui.shell import Shell, header
@@ -65,12 +66,14 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(report_router(services))
     app.include_router(api_router(services))
     _add_error_pages(app)
+    pages = build_pages(services)
+    app.add_middleware(Events, blocks=pages)
     app.add_middleware(Shell, count_alarms=services.watch.alarms.count_open)
     app.add_middleware(
         Gate, accounts=services.accounts, upload_bytes=settings.upload_megabytes * 1_000_000,
         logs=services.home.workspace.logs,
     )  # fmt: skip
-    mount_pages(app, services)
+    mount_pages(app, pages, settings)
     return app
 
 
