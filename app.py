@@ -57,6 +57,7 @@ def _run(home: Home, listener: socket.socket, *, sample: bool) -> None:
     import uvicorn
 
     from sample.load import load_sample
+    from ui.departure import Server
     from ui.server import create_app
     from ui.services import open_services
 
@@ -69,7 +70,7 @@ def _run(home: Home, listener: socket.socket, *, sample: bool) -> None:
         server_header=False,
     )  # fmt: skip
     print(f"Inhouse is at {home.settings.url} (Ctrl-C stops it)", flush=True)
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config, services.farewell.say).run(sockets=[listener])
 
 
 @contextlib.contextmanager

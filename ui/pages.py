@@ -41,6 +41,8 @@ def build_pages(services: Services) -> Any:
 def mount_pages(app: FastAPI, services: Services) -> None:
     """Mount the pages at `/`. Who may open which is decided by the gate and by each event."""
     blocks = build_pages(services)
+    # Gradio's places for events under way: an open answer takes one, though no thread.
+    blocks.max_threads += services.home.settings.asks_in_all
     blocks.queue(api_open=False, default_concurrency_limit=16, status_update_rate="auto")
     # Gradio warns that its server-side rendering, which is off here, cannot serve several pages.
     warnings.filterwarnings("ignore", message="SSR mode is not supported", category=UserWarning)
