@@ -137,7 +137,7 @@ def killed_while_answering(app: SlowApp) -> Conversation:
 
 def asked_again_from_the_page(app: SlowApp, client: httpx.Client, left: Conversation) -> None:
     config = client.get("/config").json()
-    opening = event_number(config, "input", inputs=1, outputs=8)
+    opening = event_number(config, "load", inputs=1, outputs=9)
     page = shown_by(client, opening, [left.id], "process_completed")
     assert "What survives?" in page
     assert "This answer was interrupted." in page
