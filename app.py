@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.accounts import Accounts
 from core.cli import guarded
@@ -14,6 +15,9 @@ from core.home import Home, open_home
 from core.lock import serving
 from core.settings import Settings
 from ui.environment import prepare_environment
+
+if TYPE_CHECKING:
+    from ui.services import Services
 
 
 def main() -> int:
@@ -35,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(arguments: argparse.Namespace) -> int:
     home = open_home(workspace=arguments.workspace, host=arguments.host, port=arguments.port)
-    with _listening(home.settings) as listener, serving(home.workspace):
+    with listening(home.settings) as listener, serving(home.workspace):
         prepare_environment(home.workspace.uploads, home.settings.allow_downloads)
         first = Accounts(home.database, home.settings).first_run()
         if first is not None:
@@ -54,26 +58,38 @@ def _say_first_sign_in(name: str, password: str) -> None:
 
 def _run(home: Home, listener: socket.socket, *, sample: bool) -> None:
     # After the environment is prepared, and after a taken port was told: these take seconds.
-    import uvicorn
-
     from sample.load import load_sample
-    from ui.server import create_app
     from ui.services import open_services
 
     services = open_services(home)
     if sample:
         print("Looking after the sample company…", flush=True)
         load_sample(home, services.retrieval, services.shelf, services.question_sets)
+    serve(services, listener)
+
+
+def serve(services: "Services", listener: socket.socket) -> None:
+    """Serve until somebody stops the process; what is being answered is stored then."""
+    import uvicorn
+
+    from ui.departure import Server
+    from ui.server import create_app
+
     config = uvicorn.Config(
         create_app(services), log_level="warning", timeout_graceful_shutdown=5,
         server_header=False,
     )  # fmt: skip
-    print(f"Inhouse is at {home.settings.url} (Ctrl-C stops it)", flush=True)
-    uvicorn.Server(config).run(sockets=[listener])
+    print(f"Inhouse is at {services.home.settings.url} (Ctrl-C stops it)", flush=True)
+    Server(config, services.farewell.say).run(sockets=[listener])
 
 
 @contextlib.contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
+def listening(settings: Settings) -> Iterator[socket.socket]:
+    """Take the port of the settings.
+
+    Raises:
+        SettingsError: it is taken.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from assistant.citations import check
-from assistant.engines.base import AdapterRef, Generation, LanguageModel, Sampling, never
+from assistant.engines.base import AdapterRef, Generation, LanguageModel, Loadable, Sampling, never
 from assistant.followups import search_query
 from assistant.manifest import AdapterInfo
 from assistant.modes import (
@@ -104,6 +104,15 @@ class Assistant:
         self._prompts = PromptBuilder(
             model, settings.evidence_tokens, settings.answer_tokens, profile_of(settings)
         )
+
+    def load(self) -> None:
+        """Bring the language model into memory, unless answers are quotations.
+
+        Raises:
+            EngineError, AdapterError: as `answer`.
+        """
+        if isinstance(self._model, Loadable) and not self._quotes:
+            self._model.load(self._reader.ref if self._reader else None)
 
     def answer(
         self, question: Question, cancelled: Callable[[], bool] = never

@@ -27,6 +27,8 @@ class StoredAnswer:
     rating: int
     """+1, -1, or 0: not rated by the conversation's owner."""
     created_at: datetime
+    unfinished: bool = False
+    """It is being made, or was interrupted; its text is what was said so far."""
 
 
 @dataclass(frozen=True)
@@ -130,20 +132,70 @@ class Conversations:
                 raise _missing(conversation_id)
             row.title = row.title or title_from(question)
             row.updated_at = now()
-            stored = AnswerRow(
-                turn_id=_turn_for(session, row.id, question, answer.mode).id,
-                mode=answer.mode.value,
-                text=answer.text,
-                adapter=answer.adapter,
-                cited=list(answer.cited),
-                passages=[asdict(passage) for passage in answer.passages],
-                provenance=answer.provenance,
-                timing=asdict(answer.timing),
-                cut_off=answer.cut_off,
-            )
+            stored = AnswerRow(turn_id=_turn_for(session, row.id, question, answer.mode).id)
+            _write(stored, answer)
             session.add(stored)
             session.flush()
             return stored.id
+
+    def begin(
+        self, conversation_id: int, question: str, asked: Sequence[tuple[AnswerMode, str | None]]
+    ) -> "tuple[int, ...]":
+        """Store a question before it is answered; return the id of each answer to come.
+
+        Asking again what was interrupted takes the place of what was left.
+
+        Args:
+            conversation_id: the thread.
+            question: as it was asked.
+            asked: each mode, and the adapter chosen for it.
+
+        Raises:
+            NotFound: the thread was deleted meanwhile.
+        """
+        with self._database.session() as session:
+            row = session.get(ConversationRow, conversation_id, with_for_update=True)
+            if row is None:
+                raise _missing(conversation_id)
+            row.title = row.title or title_from(question)
+            row.updated_at = now()
+            turn_id = _turn_to_begin(session, row.id, question, {mode.value for mode, _ in asked})
+            rows = [AnswerRow(turn_id=turn_id) for _ in asked]
+            for stored, (mode, adapter) in zip(rows, asked, strict=True):
+                _write(stored, Answer("", mode, (), (), adapter), unfinished=True)
+                session.add(stored)
+                session.flush()
+            return tuple(stored.id for stored in rows)
+
+    def keep(self, answer_id: int, text: str, passages: Sequence[Passage]) -> None:
+        """Store what was said so far of an answer that was begun."""
+        with self._database.session() as session:
+            row = session.get(AnswerRow, answer_id)
+            if row is not None:
+                row.text = text
+                row.passages = [asdict(passage) for passage in passages]
+
+    def finish(self, answer_id: int, answer: Answer) -> None:
+        """Store an answer that was begun.
+
+        Raises:
+            NotFound: the thread was deleted meanwhile, or the question was asked again.
+        """
+        with self._database.session() as session:
+            row = session.get(AnswerRow, answer_id)
+            if row is None:
+                raise NotFound(
+                    f"The answer {answer_id} is not wanted any more: its conversation was "
+                    "deleted, or its question asked again."
+                )
+            _write(row, answer)
+
+    def discard(self, answer_ids: Sequence[int]) -> None:
+        """Forget answers that were to come, and will not."""
+        with self._database.session() as session:
+            session.execute(
+                delete(AnswerRow).where(AnswerRow.id.in_(answer_ids), AnswerRow.unfinished)
+            )
 
     def answer(self, answer_id: int, account: Account) -> Answer:
         """Return one answer of the account's own threads.
@@ -171,7 +223,11 @@ class Conversations:
             rows = session.execute(
                 select(TurnRow.question, AnswerRow.text)
                 .join(AnswerRow, AnswerRow.turn_id == TurnRow.id)
-                .where(TurnRow.conversation_id == conversation_id, AnswerRow.mode == mode.value)
+                .where(
+                    TurnRow.conversation_id == conversation_id,
+                    AnswerRow.mode == mode.value,
+                    AnswerRow.unfinished.is_(False),
+                )
                 .order_by(AnswerRow.id)
             )
             return [
@@ -201,17 +257,37 @@ def _owned(session: Session, conversation_id: int, account: Account) -> Conversa
     return row
 
 
-def _turn_for(session: Session, conversation_id: int, question: str, mode: AnswerMode) -> TurnRow:
-    last = session.scalar(
+def _turn_to_begin(session: Session, conversation_id: int, question: str, modes: "set[str]") -> int:
+    """The turn that answers in `modes` belong to; interrupted ones there make room."""
+    last = _last_turn(session, conversation_id)
+    if last is None or last.question != question:
+        return _new_turn(session, conversation_id, question).id
+    same = [answer for answer in last.answers if answer.mode in modes]
+    if not all(answer.unfinished for answer in same):
+        return _new_turn(session, conversation_id, question).id
+    session.execute(delete(AnswerRow).where(AnswerRow.id.in_([one.id for one in same])))
+    return last.id
+
+
+def _last_turn(session: Session, conversation_id: int) -> TurnRow | None:
+    return session.scalar(
         select(TurnRow)
         .where(TurnRow.conversation_id == conversation_id)
         .order_by(TurnRow.id.desc())
         .limit(1)
     )
+
+
+def _turn_for(session: Session, conversation_id: int, question: str, mode: AnswerMode) -> TurnRow:
+    last = _last_turn(session, conversation_id)
     if last is not None and last.question == question:
         modes = {answer.mode for answer in last.answers}
         if mode.value not in modes:
             return last
+    return _new_turn(session, conversation_id, question)
+
+
+def _new_turn(session: Session, conversation_id: int, question: str) -> TurnRow:
     turn = TurnRow(conversation_id=conversation_id, question=question)
     session.add(turn)
     session.flush()
@@ -226,6 +302,18 @@ def _turn(row: TurnRow, account: Account) -> Turn:
     return Turn(row.id, row.question, tuple(_stored(answer, account) for answer in row.answers))
 
 
+def _write(row: AnswerRow, answer: Answer, *, unfinished: bool = False) -> None:
+    row.mode = answer.mode.value
+    row.text = answer.text
+    row.adapter = answer.adapter
+    row.cited = list(answer.cited)
+    row.passages = [asdict(passage) for passage in answer.passages]
+    row.provenance = answer.provenance
+    row.timing = asdict(answer.timing)
+    row.cut_off = answer.cut_off
+    row.unfinished = unfinished
+
+
 def _stored(row: AnswerRow, account: Account) -> StoredAnswer:
     answer = Answer(
         text=row.text,
@@ -238,4 +326,4 @@ def _stored(row: AnswerRow, account: Account) -> StoredAnswer:
         cut_off=row.cut_off,
     )
     mine = [rating.rating for rating in row.ratings if rating.account_id == account.id]
-    return StoredAnswer(row.id, answer, mine[0] if mine else 0, row.created_at)
+    return StoredAnswer(row.id, answer, mine[0] if mine else 0, row.created_at, row.unfinished)

@@ -1,6 +1,5 @@
 """Puts the package together for pages, commands and jobs."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from assistant.answering import Assistant, Question
@@ -9,6 +8,7 @@ from assistant.engines.source import locate_model
 from assistant.modes import Message
 from assistant.shelf import Shelf
 from core.home import Home
+from core.loading import Loading
 from retrieval.service import Retrieval
 
 __all__ = ["Assistant", "LazyModel", "Question", "open_assistant", "open_model"]
@@ -17,11 +17,9 @@ __all__ = ["Assistant", "LazyModel", "Question", "open_assistant", "open_model"]
 class LazyModel:
     """Loads the model when it is first needed, once, whichever thread comes first."""
 
-    def __init__(self, load: Callable[[], LanguageModel]) -> None:
-        """`load` makes the model; it is called again only if it raised."""
-        self._load = load
-        self._lock = threading.Lock()
-        self._model: LanguageModel | None = None
+    def __init__(self, load: Callable[[], LanguageModel], loading: Loading | None = None) -> None:
+        """`load` makes the model, under the lock of `loading`."""
+        self._loaded = (loading or Loading()).once(load)
 
     @property
     def name(self) -> str:
@@ -32,6 +30,12 @@ class LazyModel:
     def context_tokens(self) -> int:
         """Longest prompt plus answer."""
         return self._loaded().context_tokens
+
+    def load(self, adapter: AdapterRef | None) -> None:
+        """Say one word, as `Loadable.load`: the first pass loads the last of what it needs."""
+        hello = [Message("user", "Hello")]
+        for _ in self.stream(hello, adapter=adapter, sampling=Sampling(1)):
+            pass
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Length of the rendered prompt, the opening of the answer's turn included."""
@@ -63,12 +67,6 @@ class LazyModel:
             prompts, adapter=adapter, sampling=sampling, cancelled=cancelled
         )
 
-    def _loaded(self) -> LanguageModel:
-        with self._lock:
-            if self._model is None:
-                self._model = self._load()
-            return self._model
-
 
 def open_model(home: Home) -> LanguageModel:
     """Return the language model of `home`; it loads on first use.
@@ -83,7 +81,7 @@ def open_model(home: Home) -> LanguageModel:
 
         return TransformersModel(source, home.settings)
 
-    return LazyModel(load)
+    return LazyModel(load, home.loading)
 
 
 def open_assistant(home: Home, retrieval: Retrieval) -> Assistant:

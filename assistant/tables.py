@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 import core.tables as core_tables  # noqa: F401 - the accounts that the foreign keys name
@@ -65,6 +65,8 @@ class AnswerRow(Base):
     provenance: Mapped[dict[str, Any]] = mapped_column(JSON)
     timing: Mapped[dict[str, Any]] = mapped_column(JSON)
     cut_off: Mapped[bool]
+    unfinished: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Its text is what was said so far: it is being made, or was interrupted."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     ratings: Mapped[list["FeedbackRow"]] = relationship(passive_deletes=True, lazy="selectin")
 

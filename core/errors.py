@@ -16,6 +16,7 @@ A message names the thing, the value received and the remedy. Anything that is n
     + SignInFailed    wrong name or password, or locked out
     + PermissionDenied
   - WorkspaceError    the workspace cannot be used (read-only, newer version, in use)
+  - TooManyRequests   more at once than is served; says when to come back
   - EngineError       a language model or embedder that cannot be loaded or run
   - Stopped           somebody asked the work to stop
 """
@@ -88,6 +89,17 @@ class WorkspaceError(InhouseError):
     """The workspace cannot be used."""
 
     exit_code = 6
+
+
+class TooManyRequests(InhouseError):
+    """More at once than one person, or all together, are served."""
+
+    exit_code = 8
+
+    def __init__(self, message: str, seconds: int) -> None:
+        """`seconds`: after so many it is worth trying again."""
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class EngineError(InhouseError):

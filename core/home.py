@@ -1,6 +1,6 @@
 """What every command, page and job starts from: settings, workspace, database."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from alembic.util import CommandError
@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.database import Database
 from core.errors import WorkspaceError
+from core.loading import Loading
 from core.settings import Settings, read_settings
 from core.workspace import Workspace
 
@@ -19,6 +20,8 @@ class Home:
     settings: Settings
     workspace: Workspace
     database: Database
+    loading: Loading = field(default_factory=Loading, compare=False)
+    """Under which this process loads models."""
 
 
 def open_home(**flags: Any) -> Home:

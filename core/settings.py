@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     session_hours: float = Field(12.0, gt=0, description="A sign-in lasts this long.")
     sign_in_attempts: int = Field(5, ge=1, description="Failures before an account locks.")
     lockout_minutes: float = Field(15.0, gt=0, description="How long it stays locked.")
+    parallel_answers: int = Field(4, ge=1, le=64, description="Answers written at the same time.")
+    asks_per_person: int = Field(10, ge=1, description="Open questions one person may have.")
+    asks_in_all: int = Field(100, ge=1, description="Open questions of all people together.")
     parallel_jobs: int = Field(1, ge=1, le=16, description="Long tasks at the same time.")
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from core.errors import EngineError
+from core.loading import Loading
 from core.settings import Settings
 from retrieval.passages import Array, Embedder
 
@@ -21,8 +22,12 @@ LONGEST_INPUT = 256
 BATCH = 64
 
 
-def open_embedder(settings: Settings) -> Embedder:
+def open_embedder(settings: Settings, loading: Loading | None = None) -> Embedder:
     """Find the embedder named by the settings; weights are read at the first use.
+
+    Args:
+        settings: name it, and where it runs.
+        loading: shared with whatever else this process loads.
 
     Raises:
         EngineError: neither 'embedded' nor a sentence-transformers folder.
@@ -34,7 +39,9 @@ def open_embedder(settings: Settings) -> Embedder:
             f"'{folder}' lacks modules.json or tokenizer.json. Set INHOUSE_EMBEDDER to "
             "'embedded' or to the path of a downloaded model."
         )
-    return SentenceEmbedder(folder, device=settings.device, threads=settings.threads)
+    return SentenceEmbedder(
+        folder, device=settings.device, threads=settings.threads, loading=loading
+    )
 
 
 def _embedded_folder() -> Path:
@@ -50,13 +57,20 @@ def _embedded_folder() -> Path:
 class SentenceEmbedder:
     """A sentence-transformers model from a local folder. Safe to share between threads."""
 
-    def __init__(self, folder: Path, *, device: str = "auto", threads: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str = "auto",
+        threads: int = 0,
+        loading: Loading | None = None,
+    ) -> None:
         """`device` is 'auto', 'cpu' or 'cuda'; `threads` 0 leaves torch's own choice."""
         self.folder = folder
         self._device = None if device == "auto" else device
         self._threads = threads
         self._lock = threading.Lock()
-        self._model: Any = None
+        self._loaded = (loading or Loading()).once(self._load)
 
     @cached_property
     def name(self) -> str:
@@ -99,12 +113,6 @@ class SentenceEmbedder:
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         unit: Array = rows / np.maximum(norms, 1e-12)
         return unit
-
-    def _loaded(self) -> Any:
-        with self._lock:
-            if self._model is None:
-                self._model = self._load()
-            return self._model
 
     def _load(self) -> Any:
         # bitsandbytes, which comes along, warns of kernels that nothing here uses.

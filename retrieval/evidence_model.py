@@ -7,7 +7,6 @@ Torch and transformers are imported here only, for this purpose.
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from core.errors import EngineError
+from core.loading import Loading
 from retrieval.evidence import Calibration, Candidate
 from retrieval.passages import Array
 
@@ -176,16 +176,22 @@ class EvidenceNetwork(nn.Module):
 class CrossEncoderScorer:
     """A trained network as `SentenceScorer`; loads at first use. Safe between threads."""
 
-    def __init__(self, weights: Path, backbone_folder: Path) -> None:
-        """`weights` is a folder with the weights and their manifest.
+    def __init__(
+        self, weights: Path, backbone_folder: Path, loading: Loading | None = None
+    ) -> None:
+        """Find the weights; nothing is read yet but their manifest.
+
+        Args:
+            weights: a folder with the weights and their manifest.
+            backbone_folder: the embedder that they stand on.
+            loading: shared with whatever else this process loads.
 
         Raises:
             EngineError: no trained weights are there, or they belong to another backbone.
         """
         self._weights = weights
         self._backbone_folder = backbone_folder
-        self._lock = threading.Lock()
-        self._loaded: tuple[EvidenceNetwork, SentenceReader] | None = None
+        self._open = (loading or Loading()).once(self._load)
         self.manifest = manifest_of(weights)
 
     @property
@@ -206,12 +212,6 @@ class CrossEncoderScorer:
         items = [reader.encode(question, candidate) for candidate in candidates]
         with torch.inference_mode(), half_precision():
             return [row.cpu().numpy().astype(np.float32) for row in network(items)]
-
-    def _open(self) -> tuple[EvidenceNetwork, SentenceReader]:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = self._load()
-            return self._loaded
 
     def _load(self) -> tuple[EvidenceNetwork, SentenceReader]:
         network = read_network(self._weights, self._backbone_folder)

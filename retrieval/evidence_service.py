@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import EngineError
+from core.loading import Loading, Once
 from core.permissions import Reader
 from core.settings import Settings
 from retrieval.embedding import EMBEDDED_PACKAGE
@@ -30,7 +31,9 @@ def backbone_folder() -> Path:
     return Path(found.submodule_search_locations[0]) / "model"
 
 
-def open_finder(embedder: Embedder, weights: Path | None = BUILTIN) -> EvidenceFinder:
+def open_finder(
+    embedder: Embedder, weights: Path | None = BUILTIN, loading: Loading | None = None
+) -> EvidenceFinder:
     """Open the trained finder in `weights`; without any there, the one that counts words.
 
     Its `name` tells which it is. The network loads at the first use.
@@ -42,29 +45,31 @@ def open_finder(embedder: Embedder, weights: Path | None = BUILTIN) -> EvidenceF
         return EvidenceFinder(WordScorer(), embedder.count_tokens, CALIBRATION)
     from retrieval.evidence_model import CrossEncoderScorer
 
-    scorer = CrossEncoderScorer(weights, backbone_folder())
+    scorer = CrossEncoderScorer(weights, backbone_folder(), loading)
     return EvidenceFinder(scorer, embedder.count_tokens, scorer.calibration, WordScorer())
 
 
-def with_evidence(retriever: Retriever, embedder: Embedder, settings: Settings) -> Retriever:
+def with_evidence(
+    retriever: Retriever, embedder: Embedder, settings: Settings, loading: Loading | None = None
+) -> Retriever:
     """Return what answers are made from: evidence, or with the finder off, `retriever` itself."""
     if settings.evidence_finder == "off":
         return retriever
     weights = None if settings.evidence_finder == "words" else BUILTIN
-    return _LazyEvidence(retriever, embedder, weights, settings)
+    loading = loading or Loading()
+
+    def opened() -> EvidenceRetriever:
+        finder = open_finder(embedder, weights, loading)
+        return EvidenceRetriever(retriever, finder, settings.finder_tokens, settings.passages)
+
+    return _LazyEvidence(loading.once(opened))
 
 
 class _LazyEvidence:
     """Opens the finder at the first search, so that starting needs no torch."""
 
-    def __init__(
-        self, retriever: Retriever, embedder: Embedder, weights: Path | None, settings: Settings
-    ) -> None:
-        self._retriever = retriever
-        self._embedder = embedder
-        self._weights = weights
-        self._settings = settings
-        self._opened: EvidenceRetriever | None = None
+    def __init__(self, opened: Once[EvidenceRetriever]) -> None:
+        self._open = opened
 
     @property
     def version(self) -> str:
@@ -81,12 +86,3 @@ class _LazyEvidence:
         self, question: str, passages: Sequence[Passage], count: int
     ) -> list[tuple[int, str]]:
         return self._open().best_sentences(question, passages, count)
-
-    def _open(self) -> EvidenceRetriever:
-        # Two threads may both open it; the weights themselves are read once, under a lock.
-        if self._opened is None:
-            finder = open_finder(self._embedder, self._weights)
-            self._opened = EvidenceRetriever(
-                self._retriever, finder, self._settings.finder_tokens, self._settings.passages
-            )
-        return self._opened

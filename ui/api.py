@@ -1,18 +1,21 @@
 """The JSON API: the same accounts, checks and answering as the pages. See docs/api.md."""
 
+import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
 
 from assistant.modes import Answer, AnswerMode
-from core.errors import InhouseError, InvalidInput, NotFound
+from core.errors import InhouseError, InvalidInput, NotFound, Stopped
 from core.permissions import Account, Role, reader_of, require_account, require_admin
 from retrieval.library import Document
 from retrieval.passages import Passage
@@ -22,7 +25,15 @@ from ui.gate import token_of
 from ui.parts import groups_of
 from ui.services import Services
 from ui.sign_in import address_of
-from ui.turns import Part, Stage, Turn
+from ui.statuses import OURS, refusal, status_of, wait_of
+from ui.threads import Threads
+from ui.turns import WAKING, Part, Stage, Turn
+
+LOOK = 1.0
+"""Longest wait for news of an answer, seconds."""
+_STOPPED = Stopped("The answer was stopped before it began. Ask again.")
+_ACCEPTING = 4
+"""Questions checked and stored at once; each takes some milliseconds."""
 
 
 class SignIn(BaseModel):
@@ -63,10 +74,6 @@ def api_router(services: Services) -> APIRouter:
 
 
 def _add_access(router: APIRouter, services: Services) -> None:
-    @router.get("/health")
-    def health() -> dict[str, str]:
-        return {"status": "ok"}
-
     @router.post("/sign-in")
     def sign_in(request: Request, body: SignIn) -> dict[str, Any]:
         token = services.accounts.sign_in(body.name, body.password, address_of(request))
@@ -94,17 +101,21 @@ def _add_access(router: APIRouter, services: Services) -> None:
 
 
 def _add_answers(router: APIRouter, services: Services) -> None:
+    accepting = Threads(_ACCEPTING)
+
     @router.post("/ask")
-    def ask_route(request: Request, body: Ask) -> Response:
+    async def ask_route(request: Request, body: Ask) -> Response:
         account = require_account(request.state.account)
         asked = Asked(body.question, [body.mode], body.adapter, body.conversation_id)
-        turn = ask(services, account, asked)
+        turn = await accepting.run(ask, services, account, asked)
         if body.stream:
-            return StreamingResponse(events(turn), media_type="text/event-stream")
-        part = finished(turn)
-        if part.answer is None:
-            return JSONResponse({"error": part.problem or "The answer was stopped."}, 422)
-        return JSONResponse(as_json(part, turn))
+            stopping = BackgroundTask(stop, turn)  # also if nothing could be sent
+            return StreamingResponse(
+                events(turn), media_type="text/event-stream", background=stopping
+            )
+        async with stopped_when_gone(request, turn):
+            part = await finished(turn)
+        return JSONResponse(as_json(part, turn)) if part.answer else unanswered(part)
 
     @router.post("/feedback")
     def feedback(request: Request, body: Rating) -> dict[str, str]:
@@ -219,22 +230,57 @@ def as_json(part: Part, turn: Turn) -> dict[str, Any]:
     return {**answer_json(part.answer), **ids}
 
 
-def finished(turn: Turn) -> Part:
+def unanswered(part: Part) -> JSONResponse:
+    """Say why there is no answer."""
+    if part.error is not None:
+        wait = wait_of(part.error)
+        return refusal(status_of(part.error), part.problem, fault=part.fault, wait=wait)
+    if part.problem:
+        return refusal(OURS, part.problem, fault=part.fault)
+    return refusal(status_of(_STOPPED), _STOPPED.message)
+
+
+@asynccontextmanager
+async def stopped_when_gone(request: Request, turn: Turn) -> AsyncIterator[None]:
+    """Stop the answer as soon as whoever waits for it is gone."""
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        turn.stop()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        turn.stop()
+
+
+async def stop(turn: Turn) -> None:
+    """Stop the answer unless it has ended."""
+    turn.stop()
+
+
+async def finished(turn: Turn) -> Part:
     """Wait for the answer."""
     version, done = -1, False
     parts: list[Part] = []
     while not done:
-        version, parts, done = turn.look(version, 1.0)
+        version, parts, done = await turn.look(version, LOOK)
     return parts[0]
 
 
-def events(turn: Turn) -> Iterator[str]:
-    """Stream an answer as server-sent events: passages, delta, finished or error."""
-    version, done, sent, shown = -1, False, 0, False
+async def events(turn: Turn) -> AsyncIterator[str]:
+    """Stream an answer as server-sent events: loading, passages, delta, finished or error."""
+    version, done, sent, shown, told = -1, False, 0, False, False
     try:
         while not done:
-            version, parts, done = turn.look(version, 1.0)
+            version, parts, done = await turn.look(version, LOOK)
             part = parts[0]
+            if part.stage is Stage.LOADING and not told:
+                told = True
+                yield event("loading", {"text": WAKING})
             if part.passages and not shown:
                 shown = True
                 yield event("passages", [passage_json(passage) for passage in part.passages])
@@ -244,7 +290,8 @@ def events(turn: Turn) -> Iterator[str]:
         if part.stage is Stage.DONE:
             yield event("finished", as_json(part, turn))
         else:
-            yield event("error", {"error": part.problem or "The answer was stopped."})
+            fault = {"id": part.fault} if part.fault else {}
+            yield event("error", {"error": part.problem or _STOPPED.message, **fault})
     finally:
         turn.stop()
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assistant.answering import Question
-from assistant.conversations import title_from
 from assistant.modes import AnswerMode
 from core.permissions import Account, reader_of
 from ui.services import Services
@@ -23,9 +22,10 @@ class Asked:
 
 
 def ask(services: Services, account: Account, asked: Asked) -> Turn:
-    """Start answering; a new conversation is stored once the question is accepted.
+    """Have a question answered; it is stored, with a new conversation, once it is accepted.
 
     Raises:
+        TooManyRequests: too many questions are open, of this account or of all.
         InvalidInput: an empty or too long question, or no adapter for a mode that needs one.
         NotFound: the conversation is not there, or not this account's; or the adapter is not.
     """
@@ -43,8 +43,4 @@ def ask(services: Services, account: Account, asked: Asked) -> Turn:
         )
         for mode in asked.modes
     ]
-    turn = services.turns.accept(questions)
-    if known is None:
-        known = conversations.create(account, title_from(asked.text)).id
-    services.turns.start(turn, known)
-    return turn
+    return services.turns.ask(account, questions, known)

@@ -1,6 +1,7 @@
 """The Ask page: conversations, one question, four modes, sources below every answer."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,25 @@ from assistant.modes import AnswerMode
 from core.errors import NotFound
 from core.permissions import Account, Role, reader_of
 from ui.asking import Asked, ask
-from ui.chat_view import MODE_CHOICES, conversation_html, modes_of, running_html
+from ui.chat_view import (
+    MODE_CHOICES,
+    conversation_html,
+    interrupted,
+    modes_of,
+    running_html,
+    without,
+)
 from ui.guard import message
 from ui.markup import piece
 from ui.parts import adapter_label, html
 from ui.services import Services
-from ui.turns import Stage
+from ui.threads import Threads
+from ui.turns import Stage, Turn
 
 LOOK = 0.5
 """Longest wait for news of an answer, seconds."""
+_LOOKING = 8
+"""Pages of answers rendered at once; each takes some milliseconds."""
 
 _SCRAMBLE = "inhouse"
 """The browser keeps the number of a conversation; opening it is checked on the server."""
@@ -33,6 +44,7 @@ class AskPage:
         self._conversations = services.conversations
         self._shelf = services.shelf
         self._library = services.retrieval.library
+        self._threads = Threads(_LOOKING)
 
     def load(self, account: Account, remembered: Any) -> list[Any]:
         """Fill the page, with the conversation that was open before a reload."""
@@ -49,6 +61,7 @@ class AskPage:
             gr.update(visible=current is not None),
             gr.update(visible=False),
             gr.update(visible=False),
+            self._again(account, current),
         ]
 
     def _current(self, account: Account, conversation_id: Any) -> int | None:
@@ -75,7 +88,8 @@ class AskPage:
                 ),
                 admin=account.role is Role.ADMIN,
             )  # fmt: skip
-        return conversation_html(self._conversations.get(current, account))
+        answering = self._services.turns.answering(current)
+        return conversation_html(self._conversations.get(current, account), answering=answering)
 
     def adapters(self, account: Account, chosen: Any) -> list[Any]:
         """Return the adapters that can be used now; new ones appear without a restart."""
@@ -93,37 +107,79 @@ class AskPage:
         needed = any(one.uses_adapter for one in modes_of(mode))
         return {**self.adapters(account, adapter)[0], "visible": needed}
 
-    def ask(
+    async def ask(
         self, account: Account, text: str, mode: str, adapter: Any, conversation_id: Any
-    ) -> Iterator[list[Any]]:
+    ) -> AsyncGenerator[list[Any], None]:
         """Answer, showing every step; what was said is stored whatever becomes of the page."""
-        modes = modes_of(mode)
+        current = await self._threads.run(self._current, account, conversation_id)
+        asked = Asked(text or "", modes_of(mode), adapter, current)
+        async with aclosing(self._answered(account, asked)) as steps:
+            async for step in steps:
+                yield step
+
+    async def ask_again(
+        self, account: Account, conversation_id: Any
+    ) -> AsyncGenerator[list[Any], None]:
+        """Ask the newest question again, in the modes whose answer was interrupted."""
+        asked = await self._threads.run(self._left_open, account, conversation_id)
+        if asked is None:
+            raise message("This question was answered meanwhile. Reload the page.")
+        async with aclosing(self._answered(account, asked)) as steps:
+            async for step in steps:
+                yield step
+
+    def _left_open(self, account: Account, conversation_id: Any) -> Asked | None:
         current = self._current(account, conversation_id)
-        turn = ask(self._services, account, Asked(text or "", modes, adapter, current))
-        is_new = current is None
-        current = turn.conversation_id
-        thread: Any = "" if is_new else gr.update()
-        listed = self._listed(account, current)
-        version, done = -1, False
+        if current is None or self._services.turns.answering(current):
+            return None
+        turn = interrupted(self._conversations.get(current, account))
+        if turn is None:
+            return None
+        answers = [one.answer for one in turn.answers if one.unfinished]
+        adapter = next((one.adapter for one in answers if one.adapter), None)
+        return Asked(turn.question, [one.mode for one in answers], adapter, current)
+
+    async def _answered(self, account: Account, asked: Asked) -> AsyncGenerator[list[Any], None]:
+        run = self._threads.run
+        turn = await run(ask, self._services, account, asked)
         try:
+            current, question = turn.conversation_id, turn.questions[0].text
+            listed: Any = await run(self._listed, account, current)
+            thread: Any = await run(self._earlier, account, turn)
+            version, done, live = -1, False, ""
             while not done:
-                version, parts, done = turn.look(version, LOOK)
-                live = running_html(turn.questions[0].text, parts)
-                yield [listed, current, thread, live, *_busy(True), ""]
+                version, parts, done = await turn.look(version, LOOK)
+                live = await run(running_html, question, parts)
+                yield [listed, current, thread, live, *_busy(True), "", gr.update(visible=False)]
                 thread, listed = gr.update(), gr.update()
         finally:
             turn.stop()
-        failed = any(part.stage is Stage.FAILED for part in parts)
-        again = turn.questions[0].text if failed else gr.update()
-        if all(part.answer is None for part in parts) and failed:
-            yield [self._listed(account, current), current, gr.update(), live, *_busy(False), again]
-            return
-        shown = self._thread(account, current)
-        left = live if failed else ""
-        yield [
-            self._listed(account, current), current, gr.update() if failed else shown, left,
-            *_busy(False), again,
-        ]  # fmt: skip
+        yield await run(self._ended, account, turn, live)
+
+    def _ended(self, account: Account, turn: Turn, live: str) -> list[Any]:
+        current, listed = turn.conversation_id, self._listed(account, turn.conversation_id)
+        if any(part.stage is Stage.FAILED for part in turn.parts):
+            question = turn.questions[0].text
+            return [
+                listed,
+                current,
+                gr.update(),
+                live,
+                *_busy(False),
+                question,
+                gr.update(visible=False),
+            ]
+        thread, again = self._thread(account, current), self._again(account, current)
+        return [listed, current, thread, "", *_busy(False), gr.update(), again]
+
+    def _earlier(self, account: Account, turn: Turn) -> str:
+        """Return the conversation without what is being answered, which is shown below it."""
+        conversation = self._conversations.get(turn.conversation_id, account)
+        return conversation_html(without(conversation, turn.answer_ids))
+
+    def _again(self, account: Account, current: int | None) -> Any:
+        """Offer to ask again where an answer was interrupted."""
+        return gr.update(visible=self._left_open(account, current) is not None)
 
     def stop(self, account: Account, conversation_id: Any) -> None:
         """Stop the answer; what was said so far is kept."""
@@ -198,6 +254,7 @@ def ask_page(blocks: Any, services: Services) -> None:
         with gr.Column(elem_id="room"):
             thread = html(elem_classes="wide")
             live = html(elem_classes="wide stretch")
+            again = gr.Button("Ask again", size="sm", elem_id="ask-again", visible=False)
             with gr.Column(elem_id="composer"), gr.Column(elem_classes="box"):
                 question = gr.Textbox(
                     label="Question", placeholder="Ask a question…", lines=1, max_lines=8,
@@ -215,13 +272,18 @@ def ask_page(blocks: Any, services: Services) -> None:
                     send = gr.Button("Ask", variant="primary", elem_id="send")
                     stop = gr.Button("Stop", elem_id="stop", visible=False)
     opened = [shelf.conversations, current, thread, live, shelf.tools, shelf.rename_box,
-              shelf.confirm]  # fmt: skip
-    said = [shelf.conversations, current, thread, live, send, stop, shelf.tools, question]
+              shelf.confirm, again]  # fmt: skip
+    said = [
+        shelf.conversations, current, thread, live, send, stop, shelf.tools, question, again,
+    ]  # fmt: skip
     guard = services.guard
     guard.employee(blocks.load, page.load, [current], [*opened, adapter])
     asking = [question, mode, adapter, current]
+    # How many are answered is limited where they are, by person: here all may wait.
+    crowd: dict[str, Any] = {"trigger_mode": "once", "concurrency_limit": None}
     for trigger in (send.click, question.submit):
-        guard.employee(trigger, page.ask, asking, said, trigger_mode="once")
+        guard.employee(trigger, page.ask, asking, said, **crowd)
+    guard.employee(again.click, page.ask_again, [current], said, **crowd)
     guard.employee(stop.click, page.stop, [current], None)
     guard.employee(mode.change, page.choose_mode, [mode, adapter], [adapter])
     guard.employee(adapter.focus, page.choose_mode, [mode, adapter], [adapter])

@@ -1,18 +1,18 @@
 """What the Ask page shows, made from answers: pure translation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
 
-from assistant.conversations import Conversation, StoredAnswer
+from assistant.conversations import Conversation, StoredAnswer, Turn
 from assistant.modes import Answer, AnswerMode
 from assistant.quoting import NAME as QUOTATION
 from assistant.reader import READ_BY
 from retrieval.passages import Passage
 from ui.markup import answer_html, duration, piece
-from ui.turns import Part, Stage
+from ui.turns import WAKING, Part, Stage
 
 COMPARE = "compare"
 """The value of the mode picker that asks in all modes."""
@@ -20,11 +20,15 @@ COMPARE = "compare"
 MODE_CHOICES = [*((mode.label, mode.value) for mode in AnswerMode), ("Compare all four", COMPARE)]
 
 _STATUS = {
+    Stage.LOADING: WAKING,
     Stage.WAITING: "waits for its turn",
     Stage.SEARCHING: "searching the documents…",
     Stage.WRITING: "writing…",
 }
 _SNIPPET = 180
+
+INTERRUPTED = "This answer was interrupted."
+"""By a stop or a fault of the app; the question can be asked again."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def view_of_part(part: Part) -> AnswerView:
         adapter="",
         read_by="",
         status=_STATUS.get(part.stage, ""),
-        busy=part.stage in (Stage.SEARCHING, Stage.WRITING),
+        busy=part.stage in (Stage.LOADING, Stage.SEARCHING, Stage.WRITING),
         finished=False,
         html=answer_html(part.text) if part.text else Markup(""),
         problem=part.problem,
@@ -141,8 +145,18 @@ def view_of_answer(answer: Answer, answer_id: int | None, rating: int = 0) -> An
     )
 
 
-def view_of_stored(stored: StoredAnswer) -> AnswerView:
-    """Translate an answer with the rating its reader gave."""
+def view_of_stored(stored: StoredAnswer, *, answering: bool = False) -> AnswerView:
+    """Translate an answer with the rating its reader gave.
+
+    Args:
+        stored: the answer.
+        answering: its conversation's newest question is being answered right now.
+    """
+    if stored.unfinished:
+        answer = stored.answer
+        stage = Stage.WRITING if answering else Stage.FAILED
+        part = Part(answer.mode, stage, answer.text, answer.passages)
+        return view_of_part(replace(part, problem="" if answering else INTERRUPTED))
     return view_of_answer(stored.answer, stored.id, stored.rating)
 
 
@@ -182,14 +196,35 @@ def running_html(question: str, parts: Sequence[Part]) -> str:
     return thread_html([turn_html(question, [view_of_part(part) for part in parts])])
 
 
-def conversation_html(conversation: Conversation) -> str:
+def conversation_html(conversation: Conversation, *, answering: bool = False) -> str:
     """Render a stored conversation: answers to one question, given together, side by side."""
     return thread_html(
         [
-            turn_html(turn.question, [view_of_stored(one) for one in turn.answers])
+            turn_html(
+                turn.question,
+                [
+                    view_of_stored(one, answering=answering and turn is conversation.turns[-1])
+                    for one in turn.answers
+                ],
+            )
             for turn in conversation.turns
         ]
     )
+
+
+def without(conversation: Conversation, answer_ids: Sequence[int]) -> Conversation:
+    """Return a conversation without some answers, and without questions that then have none."""
+    left = [
+        replace(turn, answers=tuple(one for one in turn.answers if one.id not in answer_ids))
+        for turn in conversation.turns
+    ]
+    return replace(conversation, turns=tuple(turn for turn in left if turn.answers))
+
+
+def interrupted(conversation: Conversation) -> Turn | None:
+    """Return the newest question if an answer to it was interrupted."""
+    newest = conversation.turns[-1] if conversation.turns else None
+    return newest if newest and any(one.unfinished for one in newest.answers) else None
 
 
 def _adapter(answer: Answer) -> str | None:

@@ -4,7 +4,6 @@ from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
-from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -15,6 +14,7 @@ from core.errors import PermissionDenied, SignInRequired
 from core.logs import fault_message, record_fault
 from core.permissions import Account, Role, require_account, require_admin
 from ui.guard import COOKIE
+from ui.threads import Threads
 
 ADMIN_PAGES = ("/training", "/question-sets", "/people")
 PAGES = (
@@ -22,8 +22,8 @@ PAGES = (
 )  # fmt: skip
 """Paths of the Gradio pages."""
 
-_OPEN = ("/sign-in", "/look/", "/assets/", "/static/", "/theme.css", "/favicon.ico", "/api/health")
-_OPEN_EXACT = ("/api/sign-in",)
+_OPEN = ("/sign-in", "/look/", "/assets/", "/static/", "/theme.css", "/favicon.ico")
+_OPEN_EXACT = ("/api/sign-in", "/api/health", "/api/ready", "/healthz", "/readyz")
 _HEARTBEAT = "/gradio_api/heartbeat/"
 _GRADIO = frozenset({
     "/gradio_api/queue/join",
@@ -131,7 +131,7 @@ class Gate:
         self._accounts = accounts
         self._upload_bytes = upload_bytes
         # Its own threads: whatever fills the common ones, everybody is still recognised.
-        self._lookups = CapacityLimiter(LOOKUPS)
+        self._lookups = Threads(LOOKUPS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer it here."""
@@ -164,9 +164,7 @@ class Gate:
         headers = Headers(scope=scope)
         account = None
         if not is_open(scope["path"]) or scope["path"].startswith("/sign-in"):
-            account = await to_thread.run_sync(
-                self._accounts.by_token, token_of(headers), limiter=self._lookups
-            )
+            account = await self._lookups.run(self._accounts.by_token, token_of(headers))
         scope.setdefault("state", {})["account"] = account
         refusal = refuse(scope, headers, account, limit)
         await (refusal or self._app)(_with_own_query(scope, account), receive, send)

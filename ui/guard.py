@@ -1,7 +1,8 @@
 """The one door of every page event: who is asking, may they, and what they see if it fails."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from html import escape
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,8 +13,11 @@ from core.accounts import Accounts
 from core.errors import InhouseError
 from core.logs import fault_message, record_fault
 from core.permissions import Account, require_account, require_admin
+from ui.threads import Threads
 
 COOKIE = "inhouse_session"
+_LOOK_UPS = 8
+"""Accounts looked up at once for events that run on the event loop."""
 
 Check: TypeAlias = Callable[[Account | None], Account]
 Handler: TypeAlias = Callable[..., Any]
@@ -30,6 +34,7 @@ class Guard:
         """`logs` is the folder for faults that nobody could foresee."""
         self._accounts = accounts
         self._logs = logs
+        self._threads = Threads(_LOOK_UPS)
 
     def employee(
         self, trigger: Handler, fn: Handler, inputs: Any = None, outputs: Any = None, **options: Any
@@ -56,11 +61,15 @@ class Guard:
 
     def wrap(self, fn: Handler, check: Check) -> Handler:
         """Return `fn` behind `check`, its errors turned into messages."""
-        if inspect.isgeneratorfunction(fn):
+        if inspect.isasyncgenfunction(fn):
 
-            def stream(request: gr.Request, *inputs: Any) -> Iterator[Any]:
+            async def stream(request: gr.Request, *inputs: Any) -> AsyncIterator[Any]:
                 try:
-                    yield from fn(check(self._account(request)), *inputs)
+                    account = check(await self._threads.run(self._account, request))
+                    # Closed with this one, so that the handler learns at once that nobody looks.
+                    async with aclosing(fn(account, *inputs)) as steps:
+                        async for step in steps:
+                            yield step
                 except Exception as error:  # noqa: BLE001 - the last net, logged with an id
                     raise self._shown(error, fn) from None
 

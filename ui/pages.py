@@ -43,6 +43,8 @@ def mount_pages(app: FastAPI, blocks: Any, settings: Settings) -> None:
     """Mount the pages at `/`. Who may open which is decided by the gate and by each event."""
     # Gradio looks whether a named file was uploaded only where it believes to serve by itself.
     blocks.has_launched = True
+    # Gradio's places for events under way: an open answer takes one, though no thread.
+    blocks.max_threads += settings.asks_in_all
     blocks.queue(api_open=False, default_concurrency_limit=16, status_update_rate="auto")
     # Gradio warns that its server-side rendering, which is off here, cannot serve several pages.
     warnings.filterwarnings("ignore", message="SSR mode is not supported", category=UserWarning)

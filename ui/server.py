@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,19 +11,14 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from core.errors import (
-    AccessDenied,
-    Conflict,
-    InhouseError,
-    InvalidInput,
-    NotFound,
-    SignInFailed,
-    SignInRequired,
-)
+from core.errors import InhouseError, Stopped
+from core.logs import record_fault
 from ui.api import api_router
+from ui.departure import Departure
 from ui.documents import forget_uploads
 from ui.events import Events
-from ui.gate import Gate, problem
+from ui.gate import Gate
+from ui.health import health_router
 from ui.markup import FOLDER, page
 from ui.pages import build_pages, mount_pages
 from ui.reports import report_router
@@ -30,20 +26,12 @@ from ui.services import Services
 from ui.shell import Shell, header
 from ui.sign_in import sign_in_router
 from ui.sources import source_router
+from ui.statuses import OURS, refusal, status_of, wait_of
 
 _JOBS = 10_000
 """Jobs looked at for files that still wait to be read."""
 _FILES = ("/source/", "/document/", "/original/", "/report/", "/questions/")
 """What a person opens by a link: errors there are pages."""
-
-_STATUS: list[tuple[type[InhouseError], int]] = [
-    (SignInRequired, 401),
-    (SignInFailed, 401),
-    (AccessDenied, 403),
-    (NotFound, 404),
-    (Conflict, 409),
-    (InvalidInput, 422),
-]
 
 
 def create_app(services: Services) -> FastAPI:
@@ -54,7 +42,7 @@ def create_app(services: Services) -> FastAPI:
         forget_uploads(services.home.workspace.uploads, services.jobs.list(limit=_JOBS))
         services.jobs.start()
         services.watcher.start()
-        services.turns.warm_up()
+        services.readiness.begin()
         yield
         services.close()
 
@@ -65,7 +53,8 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(source_router(services.retrieval, services.conversations))
     app.include_router(report_router(services))
     app.include_router(api_router(services))
-    _add_error_pages(app)
+    app.include_router(health_router(services.readiness))
+    _add_error_pages(app, services.home.workspace.logs)
     pages = build_pages(services)
     app.add_middleware(Events, blocks=pages)
     app.add_middleware(Shell, count_alarms=services.watch.alarms.count_open)
@@ -73,28 +62,30 @@ def create_app(services: Services) -> FastAPI:
         Gate, accounts=services.accounts, upload_bytes=settings.upload_megabytes * 1_000_000,
         logs=services.home.workspace.logs,
     )  # fmt: skip
+    # The outermost, so that nothing of an answer that is ended is left unsent.
+    app.add_middleware(Departure, farewell=services.farewell)
     mount_pages(app, pages, settings)
     return app
 
 
-def status_of(error: InhouseError) -> int:
-    """Return the HTTP status that fits an error."""
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-
-
-def _add_error_pages(app: FastAPI) -> None:
-    def answer(request: Request, status: int, text: str) -> Response:
+def _add_error_pages(app: FastAPI, logs: Path) -> None:
+    def answer(
+        request: Request, status: int, text: str, *, fault: str = "", wait: int = 0
+    ) -> Response:
         if request.url.path.startswith(_FILES):
             here = request.url.path
             bar = header(request.state.account, here)
             title = "Not found" if status == 404 else "That did not work"
             html = page("message.html", header=bar, title=title, text=text)
             return HTMLResponse(html, status_code=status)
-        return problem(status, text)
+        return refusal(status, text, fault=fault, wait=wait)
 
     @app.exception_handler(InhouseError)
     def known(request: Request, error: InhouseError) -> Response:
-        return answer(request, status_of(error), error.message)
+        status = status_of(error)
+        ours = status >= OURS and not isinstance(error, Stopped)
+        fault = record_fault(logs, error, f"request {request.url.path}") if ours else ""
+        return answer(request, status, error.message, fault=fault, wait=wait_of(error))
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -12,6 +12,7 @@ from core.accounts import Accounts
 from core.audit import Audit
 from core.home import Home
 from core.jobs import Jobs
+from core.settings import Settings
 from eval.audit import Audits
 from eval.candidates import Candidates
 from eval.evaluations import Evaluations
@@ -21,7 +22,10 @@ from eval.watch import Watch
 from eval.watcher import Watcher
 from retrieval.service import Retrieval, open_retrieval
 from training.runs import Runs
+from ui.departure import STORING, Farewell
 from ui.guard import Guard
+from ui.line import Limits
+from ui.readiness import Readiness
 from ui.turns import Turns
 
 JOB_MODULES = {
@@ -54,13 +58,15 @@ class Services:
     gate: Gate
     watch: Watch
     watcher: Watcher
+    readiness: Readiness
     turns: Turns
+    farewell: Farewell
     guard: Guard
 
     def close(self) -> None:
         """Stop what runs; jobs save and are queued again for the next start."""
         self.watcher.close()
-        self.turns.stop_all()
+        self.turns.close(STORING)
         self.jobs.close()
         self.home.database.close()
 
@@ -68,7 +74,7 @@ class Services:
 def open_services(
     home: Home, retrieval: Retrieval | None = None, assistant: Assistant | None = None
 ) -> Services:
-    """Put the services of an installation together; models load when they are first used.
+    """Put the services of an installation together; models load when `readiness` begins.
 
     Args:
         home: the installation.
@@ -82,6 +88,8 @@ def open_services(
     conversations = Conversations(home.database)
     logs = home.workspace.logs
     jobs = Jobs(home, JOB_MODULES)
+    readiness = Readiness(lambda: _load(retrieval, assistant), logs)
+    turns = Turns(assistant, conversations, readiness, limits_of(home.settings), logs)
     watch = Watch(home, jobs, lambda: retrieval.retriever.version)
     return Services(
         home=home,
@@ -101,6 +109,19 @@ def open_services(
         gate=Gate(home),
         watch=watch,
         watcher=Watcher(watch, logs),
-        turns=Turns(assistant, conversations, logs),
+        readiness=readiness,
+        turns=turns,
+        farewell=Farewell(turns.close),
         guard=Guard(accounts, logs),
     )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return how many questions the settings let be open and answered at once."""
+    return Limits(settings.parallel_answers, settings.asks_per_person, settings.asks_in_all)
+
+
+def _load(retrieval: Retrieval, assistant: Assistant) -> None:
+    # One after the other: what is being loaded changes defaults that what runs relies on.
+    retrieval.load()
+    assistant.load()

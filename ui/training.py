@@ -88,9 +88,10 @@ class TrainingPage:
         self, dataset: Dataset, config: TrainingConfig, basis: str | None
     ) -> list[Rendered]:
         # It brings transformers with it, which the page itself does without.
-        from training.tokenizer import ChatTokenizer
+        with self._home.loading.lock:
+            from training.tokenizer import ChatTokenizer
 
-        tokenizer = ChatTokenizer(locate_model(self._home.settings, self._home.workspace))
+            tokenizer = ChatTokenizer(locate_model(self._home.settings, self._home.workspace))
         adapter = self._services.shelf.get(basis) if basis else None
         library = passages_for(self._home, self._services.retrieval, config, tokenizer, adapter)
         return preview(dataset, config, tokenizer, library, 3, profile_of(self._home.settings))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from assistant.modes import Message
 
@@ -44,6 +44,14 @@ class Generation:
 def never() -> bool:
     """The `cancelled` of work nobody can stop."""
     return False
+
+
+@runtime_checkable
+class Loadable(Protocol):
+    """What takes long to load and can do so ahead of the first question."""
+
+    def load(self, adapter: AdapterRef | None) -> None:
+        """Bring the model and `adapter` into memory, ready to answer."""
 
 
 class LanguageModel(Protocol):

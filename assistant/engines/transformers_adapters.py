@@ -2,6 +2,7 @@
 
 import warnings
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,12 +18,22 @@ from assistant.engines.transformers_linear import lean_lora
 from assistant.manifest import WEIGHTS
 from core.errors import AdapterError
 
+_UNFIT = (OSError, SafetensorError, ValueError, RuntimeError, TypeError, KeyError)
+
+
+@dataclass(frozen=True)
+class AdapterWeights:
+    """An adapter read from disk and checked."""
+
+    config: LoraConfig
+    tensors: dict[str, torch.Tensor]
+
 
 class Adapters:
-    """Loads adapters on first use, keeps the newest few, switches between them.
+    """Keeps the newest few adapters on the model and switches between them.
 
-    Not safe to call from two threads: the caller holds the model's lock, from `activate` until
-    the forward pass is over.
+    `read` takes long and touches no model: any thread may call it. For `activate` the caller
+    holds the model's lock, until the forward pass is over.
     """
 
     def __init__(self, model: Any, source: ModelSource, dtype: torch.dtype, limit: int = 8) -> None:
@@ -37,21 +48,44 @@ class Adapters:
         self._made = 0
         self._active: str | None = None
 
-    def activate(self, adapter: AdapterRef | None) -> None:
-        """Make the next forward pass use `adapter`, or the plain model.
+    def read(self, adapter: AdapterRef) -> AdapterWeights:
+        """Check the files of an adapter and read them.
 
         Raises:
-            AdapterError: missing, damaged, or made for another model. The model is unchanged.
+            AdapterError: missing, damaged, or made for another model.
+        """
+        fields = check_adapter(adapter, self._source)
+        try:
+            tensors = load_file(str(adapter.path / WEIGHTS))
+            return AdapterWeights(LoraConfig(**_known(fields)), tensors)
+        except _UNFIT as error:
+            raise self._does_not_fit(adapter, error) from error
+
+    def activate(self, adapter: AdapterRef | None, weights: AdapterWeights | None) -> bool:
+        """Make the next forward pass use `adapter`, or the plain model.
+
+        Args:
+            adapter: which; None: the plain model.
+            weights: what `read` returned, for one that is not on the model yet.
+
+        Returns:
+            False if it is not on the model and its weights were not given.
+
+        Raises:
+            AdapterError: it does not fit the model, which is unchanged.
         """
         if adapter is None:
             self._switch(None)
-            return
+            return True
         # The reference holds the weights' hash: a retrained adapter of the same name is another.
         if adapter not in self._loaded:
+            if weights is None:
+                return False
             self._made += 1
-            self._load(adapter, f"adapter{self._made}")
+            self._load(adapter, weights, f"adapter{self._made}")
         self._loaded.move_to_end(adapter)
         self._switch(self._loaded[adapter])
+        return True
 
     def _switch(self, key: str | None) -> None:
         if key == self._active:
@@ -65,27 +99,20 @@ class Adapters:
                 layer.set_adapter(key, inference_mode=True)
         self._active = key
 
-    def _load(self, adapter: AdapterRef, key: str) -> None:
-        fields = check_adapter(adapter, self._source)
+    def _load(self, adapter: AdapterRef, weights: AdapterWeights, key: str) -> None:
         self._forget_oldest()
         self._active = "unknown"
         try:
-            tensors = load_file(str(adapter.path / WEIGHTS))
-            config = LoraConfig(**_known(fields))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._inject(config, key)
-            result = set_peft_model_state_dict(self._peft, tensors, adapter_name=key)
+                self._inject(weights.config, key)
+            result = set_peft_model_state_dict(self._peft, weights.tensors, adapter_name=key)
             missing = [name for name in result.missing_keys if f".{key}." in name]
             if missing or result.unexpected_keys:
                 raise ValueError(f"tensors do not match: {(missing or result.unexpected_keys)[:2]}")
-        except (OSError, SafetensorError, ValueError, RuntimeError, TypeError, KeyError) as error:
+        except _UNFIT as error:
             self._remove(key)
-            raise AdapterError(
-                f"The adapter '{adapter.name}' in '{adapter.path}' does not fit the model "
-                f"'{self._source.name}' or is damaged: {str(error)[:300]}. "
-                "Choose another adapter, or train one on this model."
-            ) from error
+            raise self._does_not_fit(adapter, error) from error
         self._layers = [m for m in self._model.modules() if isinstance(m, BaseTunerLayer)]
         for layer in self._layers:
             lean_lora(layer)
@@ -93,6 +120,13 @@ class Adapters:
                 if key in part:
                     part[key].to(self._dtype).requires_grad_(False)
         self._loaded[adapter] = key
+
+    def _does_not_fit(self, adapter: AdapterRef, error: Exception) -> AdapterError:
+        return AdapterError(
+            f"The adapter '{adapter.name}' in '{adapter.path}' does not fit the model "
+            f"'{self._source.name}' or is damaged: {str(error)[:300]}. "
+            "Choose another adapter, or train one on this model."
+        )
 
     def _inject(self, config: LoraConfig, key: str) -> None:
         if self._peft is None:

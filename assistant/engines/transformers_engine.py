@@ -11,7 +11,7 @@ from assistant.engines.base import AdapterRef, Generation, Sampling, never
 from assistant.engines.fair_lock import FairLock
 from assistant.engines.incremental import IncrementalText, plan_batches
 from assistant.engines.source import ModelSource
-from assistant.engines.transformers_adapters import Adapters
+from assistant.engines.transformers_adapters import Adapters, AdapterWeights
 from assistant.engines.transformers_linear import pack_linear
 from assistant.engines.transformers_loading import Loaded, load
 from assistant.engines.transformers_packed import pack
@@ -176,13 +176,17 @@ class TransformersModel:
         self, adapter: AdapterRef | None, ids: torch.Tensor, extra: dict[str, Any]
     ) -> torch.Tensor:
         """One pass under the lock; return logits (rows, tokens, words)."""
+        weights: AdapterWeights | None = None
         try:
-            with self._lock:
-                self._adapters.activate(adapter)
-                with torch.inference_mode():
-                    output = self._model(input_ids=ids, use_cache=True, **extra)
-                    logits: torch.Tensor = output.logits
-                    return logits
+            while True:
+                with self._lock:
+                    if self._adapters.activate(adapter, weights):
+                        with torch.inference_mode():
+                            output = self._model(input_ids=ids, use_cache=True, **extra)
+                            logits: torch.Tensor = output.logits
+                            return logits
+                # Beside the lock: hashing and reading files would stall all other answers.
+                weights = self._adapters.read(adapter) if adapter else None
         except RuntimeError as error:
             # torch reports exhausted memory, a lost GPU and broken kernels alike as RuntimeError.
             size = " x ".join(map(str, ids.shape))
