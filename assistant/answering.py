@@ -332,6 +332,7 @@ class Assistant:
             provenance=provenance,
             timing=timing,
             cut_off=cut_off,
+            inherited=work.prompt.inherited,
         )
 
 

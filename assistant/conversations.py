@@ -1,8 +1,13 @@
-"""Threads of questions and answers. Each belongs to one account, and nobody else reads it."""
+"""Threads of questions and answers. Each belongs to one account, and nobody else reads it.
 
-from collections.abc import Sequence
+An answer repeats documents, so it is shown only while its owner may read every one of them; that
+is asked anew each time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -11,7 +16,9 @@ from assistant.modes import Answer, AnswerMode, Message, Timing
 from assistant.tables import AnswerRow, ConversationRow, TurnRow
 from core.database import Database, now
 from core.errors import InvalidInput, NotFound
-from core.permissions import Account
+from core.permissions import Account, reader_of
+from retrieval.access import readable_documents
+from retrieval.kept import keep_passages, kept_passages
 from retrieval.passages import Passage
 
 _TITLE = 60
@@ -27,6 +34,8 @@ class StoredAnswer:
     rating: int
     """+1, -1, or 0: not rated by the conversation's owner."""
     created_at: datetime
+    withheld: bool = False
+    """It was made from documents that are not open to its owner now; what it said is left out."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +94,9 @@ class Conversations:
             row = _owned(session, conversation_id, account)
             turns = session.scalars(
                 select(TurnRow).where(TurnRow.conversation_id == row.id).order_by(TurnRow.id)
-            )
-            return _conversation(row, tuple(_turn(turn, account) for turn in turns))
+            ).all()
+            said = _shown(session, [one for turn in turns for one in turn.answers], account)
+            return _conversation(row, tuple(_turn(turn, said) for turn in turns))
 
     def rename(self, conversation_id: int, account: Account, title: str) -> None:
         """Give a thread another title.
@@ -136,7 +146,8 @@ class Conversations:
                 text=answer.text,
                 adapter=answer.adapter,
                 cited=list(answer.cited),
-                passages=[asdict(passage) for passage in answer.passages],
+                passages=keep_passages(session, answer.passages),
+                documents=sorted(answer.documents),
                 provenance=answer.provenance,
                 timing=asdict(answer.timing),
                 cut_off=answer.cut_off,
@@ -149,7 +160,7 @@ class Conversations:
         """Return one answer of the account's own threads.
 
         Raises:
-            NotFound: there is none, or it is somebody else's.
+            NotFound: there is none, it is somebody else's, or it is withheld.
         """
         with self._database.session() as session:
             row = session.scalar(
@@ -158,27 +169,36 @@ class Conversations:
                 .join(ConversationRow, ConversationRow.id == TurnRow.conversation_id)
                 .where(AnswerRow.id == answer_id, ConversationRow.account_id == account.id)
             )
-            if row is None:
+            found = _shown(session, [row], account)[row.id] if row else None
+            if found is None or found.withheld:
                 raise NotFound(f"There is no answer {answer_id} of yours. Reload the page.")
-            return _stored(row, account).answer
+            return found.answer
 
-    def history(self, conversation_id: int, mode: AnswerMode) -> Sequence[Message]:
-        """What was said in `mode`, oldest first: user, assistant, user, ...
+    def history(
+        self, conversation_id: int, mode: AnswerMode, account: Account
+    ) -> Sequence[Message]:
+        """What was said in `mode` and is open to `account`, oldest first: user, assistant, ...
 
-        Whose thread it is was checked by `get`.
+        Raises:
+            NotFound: as `get`.
         """
         with self._database.session() as session:
+            _owned(session, conversation_id, account)
             rows = session.execute(
-                select(TurnRow.question, AnswerRow.text)
+                select(TurnRow.question, AnswerRow.text, AnswerRow.documents)
                 .join(AnswerRow, AnswerRow.turn_id == TurnRow.id)
                 .where(TurnRow.conversation_id == conversation_id, AnswerRow.mode == mode.value)
                 .order_by(AnswerRow.id)
-            )
+            ).all()
+            readable = _readable(session, [row.documents for row in rows], account)
             return [
                 message
-                for question, text in rows
-                if text
-                for message in (Message("user", question), Message("assistant", text))
+                for question, text, documents in rows
+                if text and readable.issuperset(documents)
+                for message in (
+                    Message("user", question),
+                    Message("assistant", text, frozenset(documents)),
+                )
             ]
 
 
@@ -222,20 +242,43 @@ def _conversation(row: ConversationRow, turns: tuple[Turn, ...] = ()) -> Convers
     return Conversation(row.id, row.title, row.created_at, row.updated_at, turns)
 
 
-def _turn(row: TurnRow, account: Account) -> Turn:
-    return Turn(row.id, row.question, tuple(_stored(answer, account) for answer in row.answers))
+def _turn(row: TurnRow, said: Mapping[int, StoredAnswer]) -> Turn:
+    return Turn(row.id, row.question, tuple(said[answer.id] for answer in row.answers))
 
 
-def _stored(row: AnswerRow, account: Account) -> StoredAnswer:
+def _readable(
+    session: Session, documents: Iterable[Sequence[int]], account: Account
+) -> frozenset[int]:
+    return readable_documents(session, chain.from_iterable(documents), reader_of(account))
+
+
+def _shown(
+    session: Session, rows: Sequence[AnswerRow], account: Account
+) -> dict[int, StoredAnswer]:
+    """Answers as `account` may see them now, by number."""
+    readable = _readable(session, [row.documents for row in rows], account)
+    open_ones = [row for row in rows if readable.issuperset(row.documents)]
+    passages = kept_passages(session, [row.passages for row in open_ones])
+    given = {row.id: own for row, own in zip(open_ones, passages, strict=True)}
+    return {row.id: _stored(row, account, given.get(row.id)) for row in rows}
+
+
+def _stored(row: AnswerRow, account: Account, passages: tuple[Passage, ...] | None) -> StoredAnswer:
+    """One answer; `passages` None: nothing of it is open to `account`."""
+    mine = [rating.rating for rating in row.ratings if rating.account_id == account.id]
+    rating = mine[0] if mine else 0
+    if passages is None:
+        nothing = Answer("", AnswerMode(row.mode), (), (), None)
+        return StoredAnswer(row.id, nothing, rating, row.created_at, withheld=True)
     answer = Answer(
         text=row.text,
         mode=AnswerMode(row.mode),
-        passages=tuple(Passage(**passage) for passage in row.passages),
+        passages=passages,
         cited=tuple(row.cited),
         adapter=row.adapter,
         provenance=row.provenance,
         timing=Timing(**row.timing),
         cut_off=row.cut_off,
+        inherited=frozenset(row.documents) - {one.document_id for one in passages},
     )
-    mine = [rating.rating for rating in row.ratings if rating.account_id == account.id]
-    return StoredAnswer(row.id, answer, mine[0] if mine else 0, row.created_at)
+    return StoredAnswer(row.id, answer, rating, row.created_at)
