@@ -47,6 +47,11 @@ class Question:
     passages_override: tuple[Passage, ...] | None = None
     """Given instead of searched, to measure reading apart from searching."""
 
+    @property
+    def inherited(self) -> frozenset[int]:
+        """The documents behind the earlier turns, whether or not they find room in the prompt."""
+        return frozenset[int]().union(*(message.documents for message in self.history))
+
 
 @dataclass
 class _Work:
@@ -341,6 +346,7 @@ class Assistant:
             provenance=provenance,
             timing=timing,
             cut_off=cut_off,
+            inherited=work.prompt.inherited,
         )
 
 

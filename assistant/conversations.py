@@ -1,8 +1,13 @@
-"""Threads of questions and answers. Each belongs to one account, and nobody else reads it."""
+"""Threads of questions and answers. Each belongs to one account, and nobody else reads it.
 
-from collections.abc import Sequence
+An answer repeats documents, so it is shown only while its owner may read every one of them; that
+is asked anew each time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -11,7 +16,9 @@ from assistant.modes import Answer, AnswerMode, Message, Timing
 from assistant.tables import AnswerRow, ConversationRow, TurnRow
 from core.database import Database, now
 from core.errors import InvalidInput, NotFound
-from core.permissions import Account
+from core.permissions import Account, reader_of
+from retrieval.access import readable_documents
+from retrieval.kept import keep_passages, kept_passages
 from retrieval.passages import Passage
 
 _TITLE = 60
@@ -29,6 +36,8 @@ class StoredAnswer:
     created_at: datetime
     unfinished: bool = False
     """It is being made, or was interrupted; its text is what was said so far."""
+    withheld: bool = False
+    """It was made from documents that are not open to its owner now; what it said is left out."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +96,9 @@ class Conversations:
             row = _owned(session, conversation_id, account)
             turns = session.scalars(
                 select(TurnRow).where(TurnRow.conversation_id == row.id).order_by(TurnRow.id)
-            )
-            return _conversation(row, tuple(_turn(turn, account) for turn in turns))
+            ).all()
+            said = _shown(session, [one for turn in turns for one in turn.answers], account)
+            return _conversation(row, tuple(_turn(turn, said) for turn in turns))
 
     def rename(self, conversation_id: int, account: Account, title: str) -> None:
         """Give a thread another title.
@@ -133,13 +143,13 @@ class Conversations:
             row.title = row.title or title_from(question)
             row.updated_at = now()
             stored = AnswerRow(turn_id=_turn_for(session, row.id, question, answer.mode).id)
-            _write(stored, answer)
+            _write(session, stored, answer)
             session.add(stored)
             session.flush()
             return stored.id
 
     def begin(
-        self, conversation_id: int, question: str, asked: Sequence[tuple[AnswerMode, str | None]]
+        self, conversation_id: int, question: str, to_come: Sequence[Answer]
     ) -> "tuple[int, ...]":
         """Store a question before it is answered; return the id of each answer to come.
 
@@ -148,7 +158,7 @@ class Conversations:
         Args:
             conversation_id: the thread.
             question: as it was asked.
-            asked: each mode, and the adapter chosen for it.
+            to_come: an answer without words for each mode, with adapter and inherited documents.
 
         Raises:
             NotFound: the thread was deleted meanwhile.
@@ -159,10 +169,11 @@ class Conversations:
                 raise _missing(conversation_id)
             row.title = row.title or title_from(question)
             row.updated_at = now()
-            turn_id = _turn_to_begin(session, row.id, question, {mode.value for mode, _ in asked})
-            rows = [AnswerRow(turn_id=turn_id) for _ in asked]
-            for stored, (mode, adapter) in zip(rows, asked, strict=True):
-                _write(stored, Answer("", mode, (), (), adapter), unfinished=True)
+            modes = {answer.mode.value for answer in to_come}
+            turn_id = _turn_to_begin(session, row.id, question, modes)
+            rows = [AnswerRow(turn_id=turn_id) for _ in to_come]
+            for stored, answer in zip(rows, to_come, strict=True):
+                _write(session, stored, answer, unfinished=True)
                 session.add(stored)
                 session.flush()
             return tuple(stored.id for stored in rows)
@@ -173,7 +184,8 @@ class Conversations:
             row = session.get(AnswerRow, answer_id)
             if row is not None:
                 row.text = text
-                row.passages = [asdict(passage) for passage in passages]
+                row.passages = keep_passages(session, passages)
+                row.documents = sorted({*row.documents, *(one.document_id for one in passages)})
 
     def finish(self, answer_id: int, answer: Answer) -> None:
         """Store an answer that was begun.
@@ -188,7 +200,7 @@ class Conversations:
                     f"The answer {answer_id} is not wanted any more: its conversation was "
                     "deleted, or its question asked again."
                 )
-            _write(row, answer)
+            _write(session, row, answer)
 
     def discard(self, answer_ids: Sequence[int]) -> None:
         """Forget answers that were to come, and will not."""
@@ -201,7 +213,7 @@ class Conversations:
         """Return one answer of the account's own threads.
 
         Raises:
-            NotFound: there is none, or it is somebody else's.
+            NotFound: there is none, it is somebody else's, or it is withheld.
         """
         with self._database.session() as session:
             row = session.scalar(
@@ -210,18 +222,23 @@ class Conversations:
                 .join(ConversationRow, ConversationRow.id == TurnRow.conversation_id)
                 .where(AnswerRow.id == answer_id, ConversationRow.account_id == account.id)
             )
-            if row is None:
+            found = _shown(session, [row], account)[row.id] if row else None
+            if found is None or found.withheld:
                 raise NotFound(f"There is no answer {answer_id} of yours. Reload the page.")
-            return _stored(row, account).answer
+            return found.answer
 
-    def history(self, conversation_id: int, mode: AnswerMode) -> Sequence[Message]:
-        """What was said in `mode`, oldest first: user, assistant, user, ...
+    def history(
+        self, conversation_id: int, mode: AnswerMode, account: Account
+    ) -> Sequence[Message]:
+        """What was said in `mode` and is open to `account`, oldest first: user, assistant, ...
 
-        Whose thread it is was checked by `get`.
+        Raises:
+            NotFound: as `get`.
         """
         with self._database.session() as session:
+            _owned(session, conversation_id, account)
             rows = session.execute(
-                select(TurnRow.question, AnswerRow.text)
+                select(TurnRow.question, AnswerRow.text, AnswerRow.documents)
                 .join(AnswerRow, AnswerRow.turn_id == TurnRow.id)
                 .where(
                     TurnRow.conversation_id == conversation_id,
@@ -229,12 +246,16 @@ class Conversations:
                     AnswerRow.unfinished.is_(False),
                 )
                 .order_by(AnswerRow.id)
-            )
+            ).all()
+            readable = _readable(session, [row.documents for row in rows], account)
             return [
                 message
-                for question, text in rows
-                if text
-                for message in (Message("user", question), Message("assistant", text))
+                for question, text, documents in rows
+                if text and readable.issuperset(documents)
+                for message in (
+                    Message("user", question),
+                    Message("assistant", text, frozenset(documents)),
+                )
             ]
 
 
@@ -298,32 +319,56 @@ def _conversation(row: ConversationRow, turns: tuple[Turn, ...] = ()) -> Convers
     return Conversation(row.id, row.title, row.created_at, row.updated_at, turns)
 
 
-def _turn(row: TurnRow, account: Account) -> Turn:
-    return Turn(row.id, row.question, tuple(_stored(answer, account) for answer in row.answers))
+def _turn(row: TurnRow, said: Mapping[int, StoredAnswer]) -> Turn:
+    return Turn(row.id, row.question, tuple(said[answer.id] for answer in row.answers))
 
 
-def _write(row: AnswerRow, answer: Answer, *, unfinished: bool = False) -> None:
+def _write(session: Session, row: AnswerRow, answer: Answer, *, unfinished: bool = False) -> None:
     row.mode = answer.mode.value
     row.text = answer.text
     row.adapter = answer.adapter
     row.cited = list(answer.cited)
-    row.passages = [asdict(passage) for passage in answer.passages]
+    row.passages = keep_passages(session, answer.passages)
+    row.documents = sorted(answer.documents)
     row.provenance = answer.provenance
     row.timing = asdict(answer.timing)
     row.cut_off = answer.cut_off
     row.unfinished = unfinished
 
 
-def _stored(row: AnswerRow, account: Account) -> StoredAnswer:
+def _readable(
+    session: Session, documents: Iterable[Sequence[int]], account: Account
+) -> frozenset[int]:
+    return readable_documents(session, chain.from_iterable(documents), reader_of(account))
+
+
+def _shown(
+    session: Session, rows: Sequence[AnswerRow], account: Account
+) -> dict[int, StoredAnswer]:
+    """Answers as `account` may see them now, by number."""
+    readable = _readable(session, [row.documents for row in rows], account)
+    open_ones = [row for row in rows if readable.issuperset(row.documents)]
+    passages = kept_passages(session, [row.passages for row in open_ones])
+    given = {row.id: own for row, own in zip(open_ones, passages, strict=True)}
+    return {row.id: _stored(row, account, given.get(row.id)) for row in rows}
+
+
+def _stored(row: AnswerRow, account: Account, passages: tuple[Passage, ...] | None) -> StoredAnswer:
+    """One answer; `passages` None: nothing of it is open to `account`."""
+    mine = [rating.rating for rating in row.ratings if rating.account_id == account.id]
+    rating = mine[0] if mine else 0
+    if passages is None:
+        nothing = Answer("", AnswerMode(row.mode), (), (), None)
+        return StoredAnswer(row.id, nothing, rating, row.created_at, withheld=True)
     answer = Answer(
         text=row.text,
         mode=AnswerMode(row.mode),
-        passages=tuple(Passage(**passage) for passage in row.passages),
+        passages=passages,
         cited=tuple(row.cited),
         adapter=row.adapter,
         provenance=row.provenance,
         timing=Timing(**row.timing),
         cut_off=row.cut_off,
+        inherited=frozenset(row.documents) - {one.document_id for one in passages},
     )
-    mine = [rating.rating for rating in row.ratings if rating.account_id == account.id]
-    return StoredAnswer(row.id, answer, mine[0] if mine else 0, row.created_at, row.unfinished)
+    return StoredAnswer(row.id, answer, rating, row.created_at, row.unfinished)

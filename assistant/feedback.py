@@ -10,6 +10,7 @@ from core.database import Database
 from core.errors import InvalidInput, NotFound
 from core.permissions import Account, require_admin
 from core.tables import AccountRow
+from retrieval.kept import kept_passages
 from retrieval.passages import Passage
 
 _LONGEST = 2000
@@ -97,7 +98,9 @@ class Feedback:
                 .join(TurnRow, TurnRow.id == AnswerRow.turn_id)
                 .order_by(FeedbackRow.id.desc())
                 .limit(limit)
-            )
+            ).all()
+            # Admins read all documents, so no answer is closed to them.
+            passages = kept_passages(session, [answer.passages for *_, answer in rows])
             return [
                 Rated(
                     answer_id=answer.id,
@@ -109,9 +112,9 @@ class Feedback:
                     mode=answer.mode,
                     adapter=answer.adapter,
                     created_at=row.created_at,
-                    passages=tuple(Passage(**passage) for passage in answer.passages),
+                    passages=given,
                     cited=tuple(answer.cited),
                     asked_as=str(answer.provenance.get("query") or ""),
                 )
-                for row, name, question, answer in rows
+                for (row, name, question, answer), given in zip(rows, passages, strict=True)
             ]

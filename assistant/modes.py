@@ -45,6 +45,8 @@ class Message:
 
     role: Literal["system", "user", "assistant"]
     content: str
+    documents: frozenset[int] = field(default=frozenset(), compare=False)
+    """Of an earlier answer: the documents it was made from, which the next one inherits."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,13 @@ class Answer:
     timing: Timing = Timing(0.0, 0.0, 0.0, 0, 0)
     cut_off: bool = False
     """The longest allowed answer was reached, or a person stopped it."""
+    inherited: frozenset[int] = frozenset()
+    """Documents behind the earlier turns that the prompt held."""
+
+    @property
+    def documents(self) -> frozenset[int]:
+        """All that the prompt held words of: who reads this must be allowed to read each."""
+        return self.inherited | {passage.document_id for passage in self.passages}
 
 
 @dataclass(frozen=True)

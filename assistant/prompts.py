@@ -86,6 +86,11 @@ class Prompt:
     version: str = ""
     """Of its wording."""
 
+    @property
+    def inherited(self) -> frozenset[int]:
+        """The documents behind the earlier turns that found room."""
+        return frozenset[int]().union(*(message.documents for message in self.messages))
+
 
 def heading(passage: Passage) -> str:
     """Title and place of a passage, e.g. 'Leave > Sick leave'."""

@@ -62,6 +62,9 @@ class AnswerRow(Base):
     adapter: Mapped[str | None] = mapped_column(String(64))
     cited: Mapped[list[int]] = mapped_column(JSON)
     passages: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    """Without their words; see `retrieval.kept`."""
+    documents: Mapped[list[int]] = mapped_column(JSON)
+    """All that the prompt held words of: who reads the answer must be allowed to read each."""
     provenance: Mapped[dict[str, Any]] = mapped_column(JSON)
     timing: Mapped[dict[str, Any]] = mapped_column(JSON)
     cut_off: Mapped[bool]

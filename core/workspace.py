@@ -84,6 +84,17 @@ class Workspace:
         """FAISS and BM25 files; derived, may be deleted."""
         return self.root / "index"
 
+    def forget_derived(self) -> None:
+        """Delete what holds words of documents and is made anew from the database when needed.
+
+        That is the index, and the reports of evaluations; audits quote no document.
+        """
+        for folder in self.index.iterdir():
+            remove_folder(folder)
+        # Not the folders, nor what is being written: an evaluation may end at this moment.
+        for report in self.evaluations.glob("[0-9]*/[!.]*"):
+            report.unlink(missing_ok=True)
+
     @property
     def models(self) -> Path:
         """Converted language models; derived, may be deleted."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from eval.question_sets import QuestionSet, QuestionSets, checked_name
 from eval.questions import question_from_row
 from eval.tables import CandidateRow
 from eval.texts import words
+from retrieval.access import deleted_among
 
 
 class Source(StrEnum):
@@ -69,6 +71,12 @@ def key_of(source: Source, *texts: str) -> str:
     return hashlib.sha256(f"{source}\n{folded}".encode()).hexdigest()
 
 
+def documents_of(about: Mapping[str, Any]) -> list[int]:
+    """Numbers of the documents that a proposal quotes."""
+    found = [source["document"] for source in about.get("sources", ())]
+    return [*found, about["document"]] if "document" in about else found
+
+
 class Candidates:
     """The proposals of one installation."""
 
@@ -109,7 +117,8 @@ class Candidates:
             return _by_key(session, key) is not None
 
     def waiting(self, source: Source | None = None) -> list[Candidate]:
-        """Proposals that nobody has decided on, oldest first."""
+        """Proposals that nobody has decided on, oldest first; their documents are still there."""
+        self._forget_deleted()
         query = sa.select(CandidateRow).where(CandidateRow.state == State.WAITING.value)
         if source is not None:
             query = query.where(CandidateRow.source == source.value)
@@ -126,9 +135,10 @@ class Candidates:
         """One proposal that waits.
 
         Raises:
-            NotFound: there is none, or its conversation was deleted.
+            NotFound: there is none, or its conversation or document was deleted.
             Conflict: somebody has decided on it.
         """
+        self._forget_deleted()
         with self._database.session() as session:
             return _candidate(_waiting(session, candidate_id))
 
@@ -185,6 +195,17 @@ class Candidates:
                     gone += 1
         return gone
 
+    def _forget_deleted(self) -> None:
+        """Forget waiting proposals that quote a document that was deleted."""
+        waiting = sa.select(CandidateRow).where(CandidateRow.state == State.WAITING.value)
+        with self._database.session() as session:
+            rows = session.scalars(waiting).all()
+            quoted = {row.id: documents_of(row.about) for row in rows}
+            gone = deleted_among(session, chain.from_iterable(quoted.values()))
+            for row in rows:
+                if not gone.isdisjoint(quoted[row.id]):
+                    session.delete(row)
+
     def asked_wordings(self) -> Wordings:
         """Every question of the stored sets and of the proposals that wait."""
         stored = [one.question for found in self._sets.list() for one in found.questions]
@@ -206,8 +227,8 @@ def _waiting(session: Session, candidate_id: int) -> CandidateRow:
     row = session.get(CandidateRow, candidate_id)
     if row is None:
         raise NotFound(
-            f"There is no proposed question {candidate_id} (any more): its rating or conversation "
-            "was deleted. Go on with the next."
+            f"There is no proposed question {candidate_id} (any more): its document, rating or "
+            "conversation was deleted. Go on with the next."
         )
     if row.state != State.WAITING.value:
         who = f"'{row.decided_by}'" if row.decided_by else "somebody else"

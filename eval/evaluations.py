@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from eval.questions import (
 )
 from eval.recommend import recommend
 from eval.records import EvaluatedRow, Records
-from eval.report import write_report
+from eval.report import keep_current, write_report
+from eval.row_access import documents_of
 from eval.runner import PreparedArm, Runner, Subject, prepare
 from eval.score_extras import add_judgements, look_deeper
 from eval.scorer import Embed, score_all
@@ -234,6 +236,9 @@ class Evaluations:
             NotFound: it is not written (yet).
         """
         path = self._folder(evaluation_id) / f"report.{kind}"
+        if self.get(evaluation_id).summary is not None:
+            gone = self._records.deleted_documents(evaluation_id)
+            keep_current(path.parent, gone, partial(self.write_report, evaluation_id))
         if kind not in ("html", "md", "json") or not path.is_file():
             raise NotFound(
                 f"There is no '{kind}' report of evaluation {evaluation_id}. Run or rescore it; "
@@ -294,6 +299,7 @@ class Evaluations:
             state=DONE,
             error="",
             finished_at=evaluation.finished_at or now(),
+            documents=documents_of(self._home, evaluation.questions),
         )
         write_report(self.get(evaluation_id), rows, self._folder(evaluation_id))
         return summary

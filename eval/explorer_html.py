@@ -129,6 +129,7 @@ def _passage(
     number: int, passage: Mapping[str, Any], holds: bool, question: HeldOutQuestion
 ) -> str:
     place = " > ".join(part for part in (passage["document"], passage["location"]) if part)
+    place = place or passage["title"]
     note = " – holds the evidence" if holds else ""
     text = _marked(passage["text"], question.short_answers)
     return (

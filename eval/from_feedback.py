@@ -128,5 +128,6 @@ def _about(one: Rated) -> dict[str, Any]:
             {"chunk": passage.chunk_id, "document": passage.document_id, "path": passage.document,
              "text": passage.text, "cited": number in one.cited}
             for number, passage in enumerate(one.passages, start=1)
+            if not passage.is_gone
         ],
     }  # fmt: skip

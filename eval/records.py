@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -13,6 +14,9 @@ from assistant.modes import Answer
 from core.database import Database, now
 from eval.questions import HeldOutQuestion
 from eval.tables import ScoreRow, StoredAnswerRow
+from retrieval.access import deleted_among
+from retrieval.kept import keep_passages, kept_passages
+from retrieval.passages import Passage
 
 Result: TypeAlias = Answer | Mapping[str, Any] | str
 """What is stored: an answer, something that is kept like one, or why there is none."""
@@ -80,10 +84,10 @@ class Records:
                     sa.select(StoredAnswerRow)
                     .filter_by(configuration=configuration)
                     .where(StoredAnswerRow.question_hash.in_(part))
-                )
-                for row in rows:
+                ).all()
+                for row, answer in zip(rows, _whole(session, rows), strict=True):
                     found[row.question_hash] = StoredAnswer(
-                        row.id, row.answer, row.error, row.created_at
+                        row.id, answer, row.error, row.created_at
                     )
         return found
 
@@ -111,7 +115,9 @@ class Records:
                 row = row or StoredAnswerRow(
                     configuration=configuration, question_hash=question_hash
                 )
-                row.answer = None if isinstance(result, str) else _as_json(result)
+                row.answer, row.documents = None, []
+                if not isinstance(result, str):
+                    row.answer, row.documents = _apart(session, _as_json(result))
                 row.error = result if isinstance(result, str) else ""
                 row.created_at = now()
                 session.add(row)
@@ -132,6 +138,22 @@ class Records:
         with self._database.session() as session:
             return list(_joined(session, evaluation_id, questions))
 
+    def documents(self, evaluation_id: int) -> frozenset[int]:
+        """All documents whose words the answers of an evaluation were made from."""
+        query = (
+            sa.select(StoredAnswerRow.documents)
+            .join(ScoreRow, ScoreRow.answer_id == StoredAnswerRow.id)
+            .where(ScoreRow.evaluation_id == evaluation_id)
+        )
+        with self._database.session() as session:
+            return frozenset(chain.from_iterable(session.scalars(query)))
+
+    def deleted_documents(self, evaluation_id: int) -> list[int]:
+        """Those of them that were deleted since."""
+        wanted = self.documents(evaluation_id)
+        with self._database.session() as session:
+            return sorted(deleted_among(session, wanted))
+
     def delete(self, evaluation_id: int) -> None:
         """Delete an evaluation's scores; answers stay, they may serve another evaluation."""
         with self._database.session() as session:
@@ -147,16 +169,37 @@ def _joined(
         .where(ScoreRow.evaluation_id == evaluation_id)
         .order_by(ScoreRow.ordinal, ScoreRow.id)
     )
-    for scored, answered in session.execute(query):
+    rows = session.execute(query).all()
+    answers = _whole(session, [answered for _, answered in rows])
+    for (scored, answered), answer in zip(rows, answers, strict=True):
         yield EvaluatedRow(
             ordinal=scored.ordinal,
             question=questions[scored.ordinal],
             arm=scored.arm,
-            answer=answered.answer,
+            answer=answer,
             error=answered.error,
             scores=scored.scores,
             diagnosis=scored.diagnosis,
         )
+
+
+def _apart(session: Session, result: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """A result with the words of its passages kept apart, and whose words they are."""
+    passages = [Passage(**one) for one in result.get("passages", ())]
+    documents = sorted({one.document_id for one in passages})
+    if passages:
+        result = {**result, "passages": keep_passages(session, passages)}
+    return result, documents
+
+
+def _whole(session: Session, rows: Sequence[StoredAnswerRow]) -> list[dict[str, Any] | None]:
+    """The results of rows with the words of their passages, as far as they are still there."""
+    results = [row.answer for row in rows]
+    kept = kept_passages(session, [(one or {}).get("passages", ()) for one in results])
+    return [
+        {**(one or {}), "passages": [dict(passage.__dict__) for passage in given]} if given else one
+        for one, given in zip(results, kept, strict=True)
+    ]
 
 
 def _parts(hashes: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -1,7 +1,7 @@
 """The report of an evaluation: JSON for programs, Markdown for tickets, HTML for people."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from eval.report_html import html_report
 from eval.scoring import COMPARED, MEASURES
 from eval.stored import Evaluation
 
+_DELETED = "deleted.json"
+"""Beside a report: which of its documents were deleted when it was written."""
+
 
 def write_report(evaluation: Evaluation, rows: Sequence[EvaluatedRow], folder: Path) -> Path:
     """Write report.html, report.md, report.json and rows.jsonl; return the HTML's path.
@@ -41,6 +44,20 @@ def write_report(evaluation: Evaluation, rows: Sequence[EvaluatedRow], folder: P
     _write(folder / "report.md", markdown(evaluation.title, document))
     _write(folder / "report.html", html_report(evaluation.title, document, rows))
     return folder / "report.html"
+
+
+def keep_current(folder: Path, gone: Sequence[int], write: Callable[[Path], object]) -> None:
+    """Have `write` write a report anew, unless `folder` holds one that knew of these deletions.
+
+    Args:
+        folder: where the report is, or will be.
+        gone: those of its documents that are deleted now.
+        write: told the folder; leaves out the words of deleted documents.
+    """
+    mark, known = folder / _DELETED, json.dumps(list(gone))
+    if not mark.is_file() or mark.read_text("utf-8") != known:
+        write(folder)
+        _write(mark, known)
 
 
 def _write(path: Path, text: str) -> None:

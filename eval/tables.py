@@ -82,6 +82,8 @@ class EvaluationRow(Base):
     account_id: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    documents: Mapped[list[int] | None] = mapped_column(sa.JSON(none_as_null=True))
+    """What the questions were made from; NULL: not known until it is scored."""
 
 
 class StoredAnswerRow(Base):
@@ -99,6 +101,9 @@ class StoredAnswerRow(Base):
     configuration: Mapped[str] = mapped_column(sa.String(64))
     question_hash: Mapped[str] = mapped_column(sa.String(64))
     answer: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON)
+    """Its passages without their words; see `retrieval.kept`."""
+    documents: Mapped[list[int]] = mapped_column(sa.JSON)
+    """Whose words the prompt held."""
     error: Mapped[str] = mapped_column(sa.Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

@@ -13,6 +13,7 @@ from core.database import Database
 from core.errors import InvalidInput, NotFound
 from core.permissions import Reader
 from core.workspace import Workspace, remove_folder
+from retrieval.access import record_deletion
 from retrieval.tables import ChunkRow, ContentVersionRow, DocumentGroupRow, DocumentRow
 
 EMPTY = "empty"
@@ -197,8 +198,7 @@ class Library:
             remove_folder(self._workspace.files / str(document_id))
         if found:
             forget_journal(self._database)
-            for stale in self._workspace.index.iterdir():
-                remove_folder(stale)
+            self._workspace.forget_derived()
         return len(found)
 
 
@@ -218,6 +218,7 @@ def forget_journal(database: Database) -> None:
 def delete_rows(session: Session, ids: Sequence[int]) -> None:
     """Delete documents and what hangs on them, for good."""
     overwrite_deleted(session)
+    record_deletion(session, ids)
     session.execute(delete(ChunkRow).where(ChunkRow.document_id.in_(ids)))
     session.execute(delete(DocumentGroupRow).where(DocumentGroupRow.document_id.in_(ids)))
     session.execute(delete(DocumentRow).where(DocumentRow.id.in_(ids)))

@@ -30,6 +30,11 @@ class Passage:
     score: float
     """Cosine of query and chunk, -1 to 1. Orders nothing by itself: the ranking is fused."""
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether its document was deleted since, and its words with it."""
+        return not (self.document or self.text)
+
 
 class Embedder(Protocol):
     """Turns texts into vectors."""

@@ -2,7 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.database import Base, UtcDateTime
@@ -59,6 +68,35 @@ class ChunkRow(Base):
     location: Mapped[str] = mapped_column(Text)
     text: Mapped[str] = mapped_column(Text)
     vector: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class DeletedDocumentRow(Base):
+    """Who might read a document when it was deleted: text made from it outlives it."""
+
+    __tablename__ = "deleted_documents"
+
+    document_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    path: Mapped[str] = mapped_column(String(1024))
+    groups: Mapped[list[str]] = mapped_column(JSON)
+    """Empty: everyone."""
+    deleted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class PassageTextRow(Base):
+    """The words of a passage that an answer was given; they go when their document goes.
+
+    No foreign key: what was read may be kept although its document changed or came from elsewhere.
+    """
+
+    __tablename__ = "passage_texts"
+    __table_args__ = (Index("ix_passage_texts_document_id", "document_id"),)
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    document_id: Mapped[int] = mapped_column(Integer)
+    document: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text)
+    location: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
 
 
 class ContentVersionRow(Base):

@@ -37,7 +37,7 @@ def ask(services: Services, account: Account, asked: Asked) -> Turn:
         Question(
             text=asked.text.strip(),
             mode=mode,
-            history=() if known is None else tuple(conversations.history(known, mode)),
+            history=() if known is None else tuple(conversations.history(known, mode, account)),
             adapter=asked.adapter if mode.uses_adapter else None,
             reader=reader_of(account),
         )

@@ -26,6 +26,7 @@ _STATUS = {
     Stage.WRITING: "writing…",
 }
 _SNIPPET = 180
+WITHHELD = "This answer was made from documents that are no longer open to you."
 
 INTERRUPTED = "This answer was interrupted."
 """By a stop or a fault of the app; the question can be asked again."""
@@ -40,6 +41,7 @@ class Card:
     location: str
     snippet: str
     href: str
+    """Empty where there is nothing to open any more."""
     cited: bool
 
 
@@ -63,6 +65,8 @@ class AnswerView:
     rating: int
     provenance: list[tuple[str, str]]
     first_word: str
+    notice: str = ""
+    """Why there is nothing to read."""
 
 
 def modes_of(choice: str) -> list[AnswerMode]:
@@ -87,6 +91,8 @@ def place(passage: Passage) -> str:
 
 def source_path(passage: Passage, answer_id: int | None = None) -> str:
     """Where a passage can be read in its document; of an answer, with its sentences marked."""
+    if passage.is_gone:
+        return ""
     answer = "" if answer_id is None else f"&answer={answer_id}"
     return f"/source/{passage.chunk_id}?document={passage.document_id}{answer}#passage"
 
@@ -134,7 +140,7 @@ def view_of_answer(answer: Answer, answer_id: int | None, rating: int = 0) -> An
         status="cut short" if answer.cut_off else "",
         busy=False,
         finished=True,
-        html=answer_html(answer.text or "(nothing was said)", [c.href for c in numbered]),
+        html=answer_html(answer.text or "(nothing was said)", [c.href or None for c in numbered]),
         problem="",
         cited=[card for card in numbered if card.cited],
         uncited=[card for card in numbered if not card.cited],
@@ -152,6 +158,9 @@ def view_of_stored(stored: StoredAnswer, *, answering: bool = False) -> AnswerVi
         stored: the answer.
         answering: its conversation's newest question is being answered right now.
     """
+    if stored.withheld:
+        nothing = view_of_part(Part(stored.answer.mode, Stage.DONE))
+        return replace(nothing, notice=WITHHELD)
     if stored.unfinished:
         answer = stored.answer
         stage = Stage.WRITING if answering else Stage.FAILED

@@ -6,7 +6,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from core.errors import InhouseError
-from core.permissions import Account
+from core.permissions import Account, reader_of
 from eval.comparison import Comparison, History, Pairs, compare_two, histories
 from eval.formatting import figure
 from eval.recommend import label
@@ -15,7 +15,6 @@ from ui.guard import message
 from ui.markup import answer_html, piece
 from ui.parts import html
 from ui.plots import Interval, Point, TimeSeries, difference_plot, history_plot
-from ui.row_access import may_read_rows
 from ui.services import Services
 
 ROWS = 100
@@ -28,7 +27,7 @@ class ComparisonPanel:
     def __init__(self, services: Services) -> None:
         """Use the evaluations of `services`."""
         self._evaluations = services.evaluations
-        self._library = services.retrieval.library
+        self._row_access = services.row_access
 
     def load(self, account: Account) -> list[Any]:
         """Return the choices, the newest history, and nothing compared yet."""
@@ -65,7 +64,10 @@ class ComparisonPanel:
             found = compare_two(self._evaluations, int(before), int(after))
         except InhouseError as error:
             return piece("not_compared.html", problem=error.message)
-        return comparison_html(found, readable=may_read_rows(self._library, account))
+        readable = all(
+            self._row_access.may_read(int(number), reader_of(account)) for number in (before, after)
+        )
+        return comparison_html(found, readable=readable)
 
 
 def comparison_html(found: Comparison, *, readable: bool) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from core.errors import NotFound
-from core.permissions import Account, Role
+from core.permissions import Account, Role, reader_of
 from eval.diagnosis import CAUSES
 from eval.evaluations import Evaluation, RowFilter
 from ui.audits import audit_panel
@@ -15,7 +15,6 @@ from ui.evaluation_view import answers_html, history_html, live_html, report_htm
 from ui.guard import chosen, note
 from ui.markup import piece
 from ui.parts import TICK, html, job_html, sheet
-from ui.row_access import may_read_rows, require_rows
 from ui.services import Services
 from ui.watch import alarm_panel, watch_panel
 
@@ -34,7 +33,7 @@ class EvaluationPage:
         self._shelf = services.shelf
         self._jobs = services.jobs
         self._audit = services.audit
-        self._library = services.retrieval.library
+        self._row_access = services.row_access
         self._feedback = services.feedback
 
     def load(self, account: Account) -> list[Any]:
@@ -83,7 +82,7 @@ class EvaluationPage:
             return [empty, gr.update(visible=False), gr.update(), gr.update(), gr.update(), ""]
         evaluation = self._readable(account, int(evaluation_id))
         summary = self._evaluations.summary(evaluation.id)
-        rows = may_read_rows(self._library, account)
+        rows = self._row_access.may_read(evaluation.id, reader_of(account))
         arms = [("All modes", ""), *((arm["label"], arm["name"]) for arm in evaluation.arms)]
         kinds = [("All kinds", ""), *((kind, kind) for kind in summary["by_kind"])]
         causes = [("All", ""), *((str(cause), str(cause)) for cause in CAUSES)]
@@ -107,7 +106,7 @@ class EvaluationPage:
         if not evaluation_id:
             return ""
         evaluation = self._readable(account, int(evaluation_id))
-        require_rows(self._library, account)
+        self._row_access.require(evaluation.id, reader_of(account))
         arm, kind, cause, text = (value or "" for value in filters)
         wanted = RowFilter(arm=arm, kind=kind, diagnosis=cause, text=text)
         return self._answers(evaluation.id, wanted)

@@ -7,9 +7,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
 from core.errors import NotFound
-from core.permissions import Role, require_account, require_admin
+from core.permissions import Role, reader_of, require_account, require_admin
 from eval.question_files import write_csv, write_jsonl
-from ui.row_access import require_rows
 from ui.services import Services
 
 _TYPES = {
@@ -40,7 +39,7 @@ def report_router(services: Services) -> APIRouter:
         evaluation = evaluations.get(evaluation_id)
         if evaluation.summary is None and account.role is not Role.ADMIN:
             raise NotFound(f"There is no finished evaluation {evaluation_id}. Choose another.")
-        require_rows(services.retrieval.library, account)
+        services.row_access.require(evaluation_id, reader_of(account))
         path = evaluations.report_path(evaluation_id, kind)
         return _sent(path, kind, f"evaluation-{evaluation_id}.{kind}")
 

@@ -18,6 +18,7 @@ from eval.candidates import Candidates
 from eval.evaluations import Evaluations
 from eval.gate import Gate
 from eval.question_sets import QuestionSets
+from eval.row_access import RowAccess
 from eval.watch import Watch
 from eval.watcher import Watcher
 from retrieval.service import Retrieval, open_retrieval
@@ -54,6 +55,7 @@ class Services:
     question_sets: QuestionSets
     candidates: Candidates
     evaluations: Evaluations
+    row_access: RowAccess
     audits: Audits
     gate: Gate
     watch: Watch
@@ -105,6 +107,7 @@ def open_services(
         question_sets=QuestionSets(home),
         candidates=Candidates(home),
         evaluations=Evaluations(home),
+        row_access=RowAccess(home),
         audits=Audits(home),
         gate=Gate(home),
         watch=watch,

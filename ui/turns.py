@@ -212,8 +212,11 @@ class Turns:
                 title = title_from(questions[0].text)
                 conversation_id = self._conversations.create(account, title).id
             turn.conversation_id = conversation_id
-            asked = [(one.mode, one.adapter) for one in questions]
-            turn.answer_ids = self._conversations.begin(conversation_id, questions[0].text, asked)
+            to_come = [
+                Answer("", one.mode, (), (), one.adapter, inherited=one.inherited)
+                for one in questions
+            ]
+            turn.answer_ids = self._conversations.begin(conversation_id, questions[0].text, to_come)
         except BaseException:
             self._line.give_back(turn.person)
             raise

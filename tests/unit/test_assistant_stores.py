@@ -11,11 +11,13 @@ from assistant.feedback import Feedback
 from assistant.modes import Answer, AnswerMode, Message, Timing
 from assistant.shelf import Shelf
 from assistant.tables import AnswerRow, FeedbackRow, TurnRow
+from core.database import now
 from core.errors import AdapterError, Conflict, InvalidInput, NotFound, PermissionDenied
 from core.home import Home
 from core.permissions import Account, Role
 from core.tables import AccountRow
 from retrieval.passages import Passage
+from retrieval.tables import DocumentRow
 from tests.unit.adapters import build_adapter, put_adapter
 
 PASSAGE = Passage(1, 2, "a.md", "A", "Top > Sub", "Text.", 0.5)
@@ -44,6 +46,14 @@ def account(home: Home, name: str, role: Role = Role.EMPLOYEE) -> Account:
 
 @pytest.fixture
 def ann(home: Home) -> Account:
+    """Somebody who may read the document that `ANSWER` was made from."""
+    with home.database.session() as session:
+        session.add(
+            DocumentRow(
+                id=PASSAGE.document_id, path="a.md", title="A", media_type="text/markdown", size=1,
+                sha256="", recipe="", embedder="", chunk_count=1, ingested_at=now(),
+            )
+        )  # fmt: skip
     return account(home, "ann")
 
 
@@ -153,7 +163,7 @@ def test_side_by_side_is_one_turn_with_a_history_for_each_mode(home: Home, ann: 
             threads.add_answer(thread, question, answer)
     turns = threads.get(thread, ann).turns
     assert [(t.question, len(t.answers)) for t in turns] == [("One?", 4), ("Two?", 4)]
-    assert threads.history(thread, AnswerMode.TUNED) == [
+    assert threads.history(thread, AnswerMode.TUNED, ann) == [
         Message("user", "One?"),
         Message("assistant", "One? tuned"),
         Message("user", "Two?"),

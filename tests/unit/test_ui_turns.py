@@ -58,9 +58,9 @@ class KeptAnswers:
     def create(self, account: Account, title: str) -> Conversation:
         return Conversation(7, title, now(), now())
 
-    def begin(self, conversation_id: int, question: str, asked: Any) -> tuple[int, ...]:
+    def begin(self, conversation_id: int, question: str, to_come: Any) -> tuple[int, ...]:
         first = len(self.begun)
-        self.begun += [(conversation_id, question, mode) for mode, _ in asked]
+        self.begun += [(conversation_id, question, answer.mode) for answer in to_come]
         return tuple(range(first, len(self.begun)))
 
     def keep(self, answer_id: int, text: str, passages: Any) -> None:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011_unfinished_answers"
-down_revision = "0009_audits"
+down_revision = "0010_permission"
 
 
 def upgrade() -> None:
