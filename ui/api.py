@@ -31,6 +31,12 @@ from ui.turns import WAKING, Part, Stage, Turn
 
 LOOK = 1.0
 """Longest wait for news of an answer, seconds."""
+_NOT_READY = {
+    "loading": "The language model is being loaded. Questions wait until it is there.",
+    "failed": "The language model could not be loaded; logs/app.log of the workspace says why. "
+    "The next question tries again.",
+}
+"""Anybody may read it, so it names no reason."""
 _STOPPED = Stopped("The answer was stopped before it began. Ask again.")
 _ACCEPTING = 4
 """Questions checked and stored at once; each takes some milliseconds."""
@@ -81,13 +87,11 @@ def _add_access(router: APIRouter, services: Services) -> None:
 
     @router.get("/ready")
     async def ready() -> Response:
-        readiness = services.readiness
-        if readiness.ready:
+        if services.readiness.ready:
             return JSONResponse({"status": "ready"})
-        problem = readiness.problem
-        text = problem or "The language model is being loaded. Questions wait until it is there."
-        state = "failed" if problem else "loading"
-        return JSONResponse({"status": state, "error": text}, 503, {"retry-after": "1"})
+        state = "failed" if services.readiness.problem else "loading"
+        content = {"status": state, "error": _NOT_READY[state]}
+        return JSONResponse(content, 503, {"retry-after": "1"})
 
     @router.post("/sign-in")
     def sign_in(request: Request, body: SignIn) -> dict[str, Any]:
