@@ -5,6 +5,13 @@ from fastapi.responses import JSONResponse, Response
 
 from ui.readiness import Readiness
 
+_NOT_READY = {
+    "loading": "The language model is being loaded. Questions wait until it is there.",
+    "failed": "The language model could not be loaded; logs/app.log of the workspace says why. "
+    "The next question tries again.",
+}
+"""Anybody may read it, so it names no reason."""
+
 
 def health_router(readiness: Readiness) -> APIRouter:
     """Return the routes `/healthz` and `/readyz`, which the API names too."""
@@ -21,10 +28,8 @@ def health_router(readiness: Readiness) -> APIRouter:
     async def ready() -> Response:
         if readiness.ready:
             return JSONResponse({"status": "ready"})
-        state, text = "loading", "The language model is being loaded. Questions wait until it is."
-        if readiness.problem:
-            # Nobody has signed in here: what exactly is wrong is told to whoever asks a question.
-            state, text = "failed", "The language model cannot be loaded. The log says why."
-        return JSONResponse({"status": state, "error": text}, 503, {"retry-after": "1"})
+        state = "failed" if readiness.problem else "loading"
+        content = {"status": state, "error": _NOT_READY[state]}
+        return JSONResponse(content, 503, {"retry-after": "1"})
 
     return router

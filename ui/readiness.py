@@ -18,7 +18,7 @@ class Readiness:
     All who wait for an attempt share its end. If it failed, the next who asks begins another.
     """
 
-    def __init__(self, load: Callable[[], None], logs: Path) -> None:
+    def __init__(self, load: Callable[[], object], logs: Path) -> None:
         """`load` brings everything into memory; `logs` is the folder for faults."""
         self._load = load
         self._logs = logs

@@ -106,7 +106,7 @@ def eventually(true: Callable[[], Any], seconds: float = 20.0) -> None:
 def ask_event(pages: Any) -> int:
     """The number of the event that asks: it streams, and takes question, mode, adapter, thread."""
     return next(
-        number
+        int(number)
         for number, fn in pages.fns.items()
         if inspect.isasyncgenfunction(fn.fn) and len(fn.inputs) == 4
     )

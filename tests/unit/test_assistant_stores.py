@@ -173,6 +173,49 @@ def test_side_by_side_is_one_turn_with_a_history_for_each_mode(home: Home, ann: 
     assert len(threads.get(thread, ann).turns) == 3
 
 
+def test_a_question_is_there_before_its_answer_and_keeps_what_was_said(
+    home: Home, ann: Account
+) -> None:
+    threads = Conversations(home.database)
+    thread = threads.create(ann).id
+    first, second = threads.begin(
+        thread, "How many days?", [(AnswerMode.RAG, None), (AnswerMode.TUNED, "our-adapter")]
+    )
+    (turn,) = threads.get(thread, ann).turns
+    assert [(one.answer.mode, one.answer.adapter) for one in turn.answers] == [
+        (AnswerMode.RAG, None), (AnswerMode.TUNED, "our-adapter"),
+    ]  # fmt: skip
+    assert all(one.unfinished for one in turn.answers)
+    threads.keep(first, "Ten", ANSWER.passages)
+    kept = threads.get(thread, ann).turns[0].answers[0]
+    assert (kept.answer.text, kept.answer.passages) == ("Ten", ANSWER.passages)
+    assert threads.history(thread, AnswerMode.RAG) == []
+    threads.discard([second])
+    threads.finish(first, ANSWER)
+    threads.discard([first])
+    (turn,) = threads.get(thread, ann).turns
+    assert [(one.id, one.answer, one.unfinished) for one in turn.answers] == [
+        (first, ANSWER, False)
+    ]
+    assert len(threads.history(thread, ANSWER.mode)) == 2
+
+
+def test_asking_again_takes_the_place_of_what_was_interrupted_and_of_nothing_else(
+    home: Home, ann: Account
+) -> None:
+    threads = Conversations(home.database)
+    thread = threads.create(ann).id
+    asked = [(ANSWER.mode, None)]
+    (left,) = threads.begin(thread, "Who?", asked)
+    (again,) = threads.begin(thread, "Who?", asked)
+    with pytest.raises(NotFound, match="asked again"):
+        threads.finish(left, ANSWER)
+    threads.finish(again, ANSWER)
+    (third,) = threads.begin(thread, "Who?", asked)
+    turns = threads.get(thread, ann).turns
+    assert [[one.id for one in turn.answers] for turn in turns] == [[again], [third]]
+
+
 def test_deleting_leaves_nothing(home: Home, ann: Account) -> None:
     threads, feedback = Conversations(home.database), Feedback(home.database)
     thread = threads.create(ann).id

@@ -7,13 +7,26 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 
+from assistant.conversations import Conversation, StoredAnswer
+from assistant.conversations import Turn as StoredTurn
 from assistant.modes import Answer, AnswerMode, Timing
 from core.errors import InvalidInput
 from core.job_store import Job, JobState
 from retrieval.library import Chunk
 from retrieval.passages import Passage
 from training.config import TrainingConfig, preset
-from ui.chat_view import COMPARE, cards, modes_of, snippet, turn_html, view_of_answer, view_of_part
+from ui.chat_view import (
+    COMPARE,
+    cards,
+    conversation_html,
+    interrupted,
+    modes_of,
+    snippet,
+    turn_html,
+    view_of_answer,
+    view_of_part,
+    without,
+)
 from ui.documents import forget_uploads
 from ui.gate import content_policy, is_open, same_origin, token_of
 from ui.parts import groups_of
@@ -55,6 +68,24 @@ def test_an_answer_under_way_shows_its_stage_and_no_rating() -> None:
     html = turn_html("Why?", [view_of_part(Part(AnswerMode.RAG, Stage.SEARCHING))])
     assert "searching" in html
     assert "data-rate" not in html
+
+
+def test_an_interrupted_answer_says_so_and_keeps_its_words() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    left = StoredAnswer(5, answer("Ten days"), 0, at, unfinished=True)
+    whole = StoredAnswer(4, answer(), 0, at)
+    thread = Conversation(
+        1, "Leave", at, at, (StoredTurn(1, "Who?", (whole,)), StoredTurn(2, "Why?", (left,)))
+    )
+    html = conversation_html(thread)
+    assert html.count("This answer was interrupted.") == 1
+    assert "Ten days" in html
+    assert interrupted(thread) == thread.turns[1]
+    meanwhile = conversation_html(thread, answering=True)
+    assert "interrupted" not in meanwhile
+    assert "writing" in meanwhile
+    assert without(thread, [5]).turns == thread.turns[:1]
+    assert interrupted(without(thread, [5])) is None
 
 
 def test_comparing_asks_in_all_modes() -> None:
