@@ -7,7 +7,7 @@ from pathlib import Path
 from core.cli import Call, CommandLine, Report
 from core.errors import NotFound
 from core.permissions import OPERATOR
-from retrieval.ingest import IngestReport
+from retrieval.ingest_report import IngestReport
 from retrieval.leftovers import LeftOut, by_reason
 from retrieval.library import Document
 from retrieval.passages import Passage
@@ -28,7 +28,10 @@ class Commands:
     def ingest(self, call: Call) -> Report:
         """Ingest files and folders."""
         report = open_retrieval(call.home).ingestor.ingest(
-            call.arguments.paths, groups=call.arguments.groups, progress=call.progress
+            call.arguments.paths,
+            groups=[name for given in call.arguments.groups for name in given.split(",")],
+            collection=call.arguments.collection,
+            progress=call.progress,
         )
         if report.failed and not report.documents and not report.skipped:
             self.exit_code = NOTHING_WENT_IN
@@ -63,6 +66,7 @@ class Commands:
             {
                 "id": document.id,
                 "document": document.path,
+                "collection": document.collection,
                 "title": document.title,
                 "chunks": document.chunks,
                 "size": document.size,
@@ -90,6 +94,7 @@ def _report_text(report: IngestReport) -> str:
         f"{report.documents} documents in {report.chunks} chunks, {report.skipped} unchanged, "
         f"{len(report.failed)} left out, {report.seconds:.1f} s."
     ]
+    lines += report.notes
     if report.failed:
         lines.append("Left out (--json names every file):")
         lines += [_left_out_text(one) for one in by_reason(report.failed)]
@@ -113,7 +118,7 @@ def _table(documents: Sequence[Document]) -> str:
     for document in documents:
         groups = ", ".join(sorted(document.groups)) or "everyone"
         size = f"{document.size / 1000:,.1f}"
-        rows.append((str(document.id), str(document.chunks), size, groups, document.path))
+        rows.append((str(document.id), str(document.chunks), size, groups, document.label))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return "\n".join(
         f"{row[0]:>{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  "
@@ -134,6 +139,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=[],
         metavar="NAME",
         help="only members of these groups may read them (default: everyone)",
+    )
+    ingest.add_argument(
+        "--collection",
+        default="",
+        metavar="NAME",
+        help="tells these files from others of the same path (default: their folder)",
     )
     search = line.add("search", commands.search, "show the passages that fit a question best")
     search.add_argument("question", metavar="Q", help="a question, or words")

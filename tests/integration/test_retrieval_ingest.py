@@ -158,9 +158,12 @@ def test_two_files_of_one_name_do_not_replace_each_other(
     retrieval: Retrieval, tmp_path: Path
 ) -> None:
     one, two = write(tmp_path / "1", a="first"), write(tmp_path / "2", a="second")
-    report = retrieval.ingestor.ingest([one / "a.md", two / "a.md"])
-    assert report.documents == 1
-    assert "same path" in report.failed[0].reason
+    report = retrieval.ingestor.ingest([one / "a.md", two / "a.md", two])
+    assert (report.documents, report.failed) == (2, [])
+    assert search(retrieval, "first second") == ["a.md", "a.md"]
+    named = retrieval.ingestor.ingest([one, two], collection="both")
+    assert named.documents == 1
+    assert "same path" in named.failed[0].reason
 
 
 def test_the_workspace_within_the_folder_is_left_out(tmp_path: Path) -> None:
