@@ -20,7 +20,6 @@ from core.errors import (
     SignInRequired,
 )
 from ui.api import api_router
-from ui.documents import forget_uploads
 from ui.gate import Gate, problem
 from ui.markup import FOLDER, page
 from ui.pages import mount_pages
@@ -29,9 +28,8 @@ from ui.services import Services
 from ui.shell import Shell, header
 from ui.sign_in import sign_in_router
 from ui.sources import source_router
+from ui.uploads import forget_uploads
 
-_JOBS = 10_000
-"""Jobs looked at for files that still wait to be read."""
 _FILES = ("/source/", "/document/", "/original/", "/report/", "/questions/")
 """What a person opens by a link: errors there are pages."""
 
@@ -50,7 +48,7 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        forget_uploads(services.home.workspace.uploads, services.jobs.list(limit=_JOBS))
+        forget_uploads(services.home.workspace.uploads, services.jobs.unsettled())
         services.jobs.start()
         services.watcher.start()
         services.turns.warm_up()

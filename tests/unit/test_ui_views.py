@@ -14,7 +14,6 @@ from retrieval.library import Chunk
 from retrieval.passages import Passage
 from training.config import TrainingConfig, preset
 from ui.chat_view import COMPARE, cards, modes_of, snippet, turn_html, view_of_answer, view_of_part
-from ui.documents import forget_uploads
 from ui.gate import content_policy, is_open, same_origin, token_of
 from ui.parts import groups_of
 from ui.shell import dress
@@ -22,6 +21,7 @@ from ui.sign_in import local
 from ui.sources import overlap, paragraphs
 from ui.training import FIELDS, config_of, suggested_name
 from ui.turns import Part, Stage
+from ui.uploads import forget_uploads
 
 
 def passage(number: int) -> Passage:
