@@ -246,7 +246,7 @@ class Ingestor:
     def _restrict(self, known: Known, call: IngestCall) -> None:
         if known.id == 0 or not call.groups or call.groups == known.groups:
             return
-        if known.place[0] in (UPLOADS, UNKNOWN) and call.same_name is SameName.KEEP_BOTH:
+        if known.place[0] in (UPLOADS, UNKNOWN) and call.same_name == SameName.KEEP_BOTH:
             readers = ", ".join(sorted(known.groups)) or "everyone"
             call.note(f"'{known.place[1]}' is in already, for {readers}; that was left as it is.")
             return

@@ -94,7 +94,7 @@ class Catalogue:
     def place_of_upload(self, name: str, sha256: str, same_name: SameName) -> Place:
         """Say where an upload belongs: to the document that it is or replaces, or a free name."""
         found = self.uploaded(name)
-        if found is not None and same_name is SameName.REPLACE:
+        if found is not None and same_name == SameName.REPLACE:
             return found.place
         copies = re.compile(_copies_of(name))
         for place, known in self._known.items():

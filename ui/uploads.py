@@ -52,7 +52,7 @@ def keep(paths: Sequence[Path], uploads: Path, same_name: SameName = SameName.KE
     """
     names = [clean_name(path.name) for path in paths]
     twice = next((name for name in names if names.count(name) > 1), None)
-    if twice and same_name is SameName.REPLACE:
+    if twice and same_name == SameName.REPLACE:
         raise InvalidInput(
             f"Two of these files are named '{twice}': one would replace the other. Send them one "
             "after the other, or keep both."

@@ -1,5 +1,6 @@
 """Folders into a library, and out again: real database, real index, fake embedder."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -312,7 +313,8 @@ def test_a_killed_ingest_leaves_whole_documents_only(tmp_path: Path) -> None:
             chunks = session.scalars(select(ChunkRow).where(ChunkRow.document_id == document.id))
             assert len(chunks.all()) == document.chunk_count
     for entry in retrieval.library.documents(OPERATOR):
-        assert retrieval.library.original(entry.id, OPERATOR).stat().st_size == entry.size
+        content = retrieval.library.original(entry.id, OPERATOR).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry.sha256
     report = retrieval.ingestor.ingest([docs])
     assert (report.documents + report.skipped, report.failed) == (20, [])
     assert report.skipped >= stored
