@@ -4,9 +4,10 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.audit import OPERATOR_NAME, Audit
 from core.cli import Call, CommandLine, Report
 from core.errors import NotFound
-from core.permissions import OPERATOR
+from core.permissions import OPERATOR, group_names
 from retrieval.ingest_report import IngestReport
 from retrieval.leftovers import LeftOut, by_reason
 from retrieval.library import Document
@@ -27,12 +28,14 @@ class Commands:
 
     def ingest(self, call: Call) -> Report:
         """Ingest files and folders."""
+        given = call.arguments
+        groups = sorted(group_names(name for text in given.groups for name in text.split(",")))
         report = open_retrieval(call.home).ingestor.ingest(
-            call.arguments.paths,
-            groups=[name for given in call.arguments.groups for name in given.split(",")],
-            collection=call.arguments.collection,
-            progress=call.progress,
+            given.paths, groups=groups, collection=given.collection, progress=call.progress
         )
+        detail = {"groups": groups, "collection": given.collection, "notes": report.notes}
+        paths = ", ".join(str(path.absolute()) for path in given.paths)
+        Audit(call.home.database).record(OPERATOR_NAME, "documents.add", paths, detail)
         if report.failed and not report.documents and not report.skipped:
             self.exit_code = NOTHING_WENT_IN
         return Report(report.as_json(), _report_text(report))
@@ -80,12 +83,21 @@ class Commands:
     def delete(self, call: Call) -> Report:
         """Delete documents by number."""
         wanted = call.arguments.ids
-        deleted = open_retrieval(call.home).library.delete(wanted)
+        library = open_retrieval(call.home).library
+        names = [
+            document.label
+            for document in library.documents(OPERATOR, limit=library.count(OPERATOR) or 1)
+            if document.id in wanted
+        ]
+        deleted = library.delete(wanted)
         if not deleted:
             raise NotFound(
                 f"There is no document {', '.join(map(str, wanted))}. "
                 "`python -m retrieval list` shows the numbers."
             )
+        Audit(call.home.database).record(
+            OPERATOR_NAME, "documents.delete", ", ".join(names), {"ids": wanted}
+        )
         return Report({"deleted": deleted}, f"Deleted: {deleted}.")
 
 

@@ -204,6 +204,8 @@ class Ingestor:
         if place[1] != source.path:
             call.note(f"'{source.path}' is kept as '{place[1]}': that name was taken.")
         groups = call.groups or self._inherited(place, call)
+        if before is not None and before.id:
+            self._tell_of_groups(before, call)
         call.catalogue.claim(place, sha256)
         return _Prepared(place, content, sha256, loaded.title, pieces, groups)
 
@@ -250,7 +252,15 @@ class Ingestor:
             readers = ", ".join(sorted(known.groups)) or "everyone"
             call.note(f"'{known.place[1]}' is in already, for {readers}; that was left as it is.")
             return
+        self._tell_of_groups(known, call)
         self._library.set_groups(known.id, call.groups)
+
+    def _tell_of_groups(self, known: Known, call: IngestCall) -> None:
+        if call.groups and call.groups != known.groups:
+            before, after = (
+                ", ".join(sorted(groups)) or "everyone" for groups in (known.groups, call.groups)
+            )
+            call.note(f"'{known.place[1]}' is for {after} now; until now it was for {before}.")
 
     def _store(self, batch: Sequence[_Prepared], call: IngestCall) -> None:
         if not batch:

@@ -39,8 +39,8 @@ class Desk:
         folder.mkdir()
         (folder / name).write_text(text)
         self.services.retrieval.ingestor.ingest_uploads([folder], groups=groups)
-        (document,) = self.services.retrieval.library.uploaded([name], OPERATOR)
-        return document
+        found: list[Document] = self.services.retrieval.library.uploaded([name], OPERATOR)
+        return found[0]
 
     def get(self, document: Document) -> Document:
         found: Document = self.services.retrieval.library.get(document.id, OPERATOR)

@@ -9,11 +9,13 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import event, text
 
+from core.audit import Audit
 from core.database import MIGRATIONS, Database
 from core.errors import InvalidInput, Stopped
 from core.home import Home
 from core.permissions import OPERATOR, Reader
 from core.progress import Silent
+from retrieval.__main__ import main
 from retrieval.ingest_report import IngestReport
 from retrieval.jobs import handle
 from retrieval.library import Document
@@ -118,7 +120,8 @@ def test_an_upload_that_replaces_keeps_the_groups_unless_others_are_given(
     upload(retrieval, tmp_path / "1", "old", groups=("legal",))
     upload(retrieval, tmp_path / "2", "new", SameName.REPLACE)
     (document,) = stored(retrieval)
-    assert (texts(retrieval), document.groups) == ({"handbook.md": "new"}, {"legal"})
+    assert texts(retrieval) == {"handbook.md": "new"}
+    assert document.groups == {"legal"}
     upload(retrieval, tmp_path / "2", "new", SameName.REPLACE, groups=("board",))
     assert stored(retrieval)[0].groups == {"board"}
 
@@ -372,3 +375,29 @@ def test_a_group_is_one_however_it_is_spelt(
     assert not Reader(frozenset({"leg"})).may_read(frozenset({spelling}))
     with pytest.raises(InvalidInput, match="without commas"):
         retrieval.library.set_groups(document.id, {"legal,board"})
+
+
+def test_groups_that_change_with_an_ingest_are_told_of(
+    retrieval: Retrieval, tmp_path: Path
+) -> None:
+    docs = write(tmp_path / "docs", a="alpha", b="beta")
+    retrieval.ingestor.ingest([docs], groups={"hr"})
+    write(docs, b="beta anew")
+    report = retrieval.ingestor.ingest([docs], groups={"board"})
+    assert report.notes == [
+        f"'{name}.md' is for board now; until now it was for hr." for name in "ab"
+    ]
+    assert {one.groups for one in stored(retrieval)} == {frozenset({"board"})}
+
+
+def test_what_is_done_on_the_machine_is_in_the_audit_log(
+    home: Home, retrieval: Retrieval, tmp_path: Path
+) -> None:
+    docs = write(tmp_path / "docs", a="alpha")
+    where = f"--workspace={home.workspace.root}"
+    assert main(["ingest", str(docs / "nothing.png"), where]) == 2
+    retrieval.ingestor.ingest([docs])
+    (document,) = stored(retrieval)
+    assert main(["delete", str(document.id), where]) == 0
+    (entry,) = Audit(home.database).entries()
+    assert (entry.actor, entry.action, entry.subject) == ("operator", "documents.delete", "a.md")
