@@ -14,7 +14,7 @@ from core.audit import OPERATOR_NAME, audit_row
 from core.database import Database, now
 from core.errors import Conflict, InvalidInput, NotFound, SignInFailed
 from core.passwords import GuessingBrake, Passwords, check_password, name_key, random_password
-from core.permissions import Account, Role
+from core.permissions import Account, Role, group_names
 from core.settings import Settings
 from core.tables import AccountRow, SessionRow
 from core.values import storable
@@ -329,14 +329,7 @@ def _role(role: Role | str) -> Role:
 
 
 def _groups(groups: Iterable[str]) -> list[str]:
-    names = sorted({group.strip() for group in groups})
-    for name in names:
-        if not name or len(name) > LONGEST_NAME or "," in name or not name.isprintable():
-            raise InvalidInput(
-                f"The group '{storable(name, 80)}' cannot be used. "
-                f"Use 1 to {LONGEST_NAME} visible characters without commas."
-            )
-    return names
+    return sorted(group_names(groups))
 
 
 def _row(session: Session, account_id: int) -> AccountRow:

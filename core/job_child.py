@@ -44,7 +44,6 @@ class JobProgress:
         self._store = store
         self._attempt = attempt
         self._time_left = TimeLeft()
-        self._first: float | None = None
         self._pending: dict[str, Any] = {}
         self._written_at = -INTERVAL_S
         self._asked_at = -INTERVAL_S
@@ -57,14 +56,10 @@ class JobProgress:
         """Report `done` of `total` units; written at most twice a second."""
         at = time.monotonic()
         estimate = self._time_left.report(done, total, at)
-        if self._first is None:
-            self._first = done
         self._pending.update(
             done=float(done), total=float(total), note=storable(note, 500),
             seconds_left=estimate if seconds_left is None else float(seconds_left),
         )  # fmt: skip
-        if done > self._first:
-            self._pending["progressed"] = True
         if at - self._written_at >= INTERVAL_S:
             self.flush()
 
@@ -78,7 +73,7 @@ class JobProgress:
     def log(self, line: str) -> None:
         """Add a line to the log that people read, and to the job's log file."""
         _print(line)
-        self._write(lambda: self._store.add_log(self.job_id, line))
+        self._write(lambda: self._store.add_log(self.job_id, self._attempt, line))
 
     def stop_requested(self) -> bool:
         """Tell whether the work should save and raise `Stopped`; asks twice a second at most."""
@@ -173,7 +168,7 @@ def _end(
     while True:
         try:
             restart = state is JobState.STOPPED and progress.restarting
-            if restart and store.requeue(job_id, attempt, "Interrupted.", forgive=True):
+            if restart and store.requeue(job_id, attempt):
                 return True
             store.finish(job_id, attempt, state, message, result)
             return True

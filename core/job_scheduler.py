@@ -22,7 +22,7 @@ from core.processes import Adopted, Child, Spawned
 from core.settings import PREFIX, Settings
 
 PROJECT = Path(__file__).resolve().parent.parent
-MOST_ATTEMPTS = 3
+DEAF = "it did not react and was ended by force"
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,10 @@ class Scheduler:
         for job in self._store.running():
             if job.process is not None and job.process.find() is not None:
                 self._children[job.job_id] = Adopted(job.process)
-                self._store.add_log(job.job_id, "The app restarted; this job kept running.")
+                line = "The app restarted; this job kept running."
+                self._store.add_log(job.job_id, job.attempts, line)
             else:
-                self._settle(job, "the app was ended and took the job with it", forgiving=True)
+                self._settle(job, "the app was ended and took the job with it")
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
         self._thread.start()
 
@@ -94,7 +95,7 @@ class Scheduler:
             elif job_id in running:
                 self._press(running[job_id], child)
         for job_id in running.keys() - self._children.keys():
-            self._settle(running[job_id], "its process was lost", forgiving=True)
+            self._settle(running[job_id], "its process was lost")
         while len(self._children) < self._home.settings.parallel_jobs and not self._closing:
             claim = self._store.claim()
             if claim is None:
@@ -127,24 +128,30 @@ class Scheduler:
     def _bury(self, job_id: int, child: Child) -> None:
         left = next((job for job in self._store.running() if job.job_id == job_id), None)
         if left is not None:
-            self._settle(left, _reason(child.exit_code()))
+            forced = job_id in self._terminated
+            self._settle(left, DEAF if forced else _reason(child.exit_code()))
         del self._children[job_id]
         self._terminated.pop(job_id, None)
 
-    def _settle(self, job: Running, reason: str, *, forgiving: bool = False) -> None:
-        """Decide on a job whose process ended without saying how the job ended."""
+    def _settle(self, job: Running, reason: str) -> None:
+        """Decide on a job whose process ended without saying how the job ended.
+
+        It is tried again after pauses that grow, as long as there are pauses left. An attempt
+        that got further than any before it begins the row of pauses anew.
+        """
         if job.state is JobState.STOPPING:
             text = f"Stopped; {reason}." if job.process else "Stopped before it began."
             self._store.finish(job.job_id, job.attempts, JobState.STOPPED, text)
             return
-        resumable = job.progressed or forgiving
-        if resumable and job.attempts < MOST_ATTEMPTS:
-            self._store.requeue(job.job_id, job.attempts, f"Resumed: {reason}.", forgive=False)
-            self._store.add_log(job.job_id, f"Attempt {job.attempts}: {reason}. Resuming.")
+        failures = 1 if job.advanced else job.failures + 1
+        pauses = self._home.settings.job_pauses_s
+        told = f"Attempt {job.attempts} ended early: {reason}."
+        if failures <= len(pauses):
+            pause = pauses[failures - 1]
+            self._store.try_later(job, failures, pause, f"{told} The next begins in {pause:g} s.")
             return
         last = _last_line(self._home.workspace.logs / f"job-{job.job_id}.log")
-        why = f"after {job.attempts} attempts" if resumable else "before it made progress"
-        text = f"Gave up {why}: {reason}. {last}".strip()
+        text = f"{told} Given up: {failures} in a row got no further. {last}".strip()
         self._store.finish(job.job_id, job.attempts, JobState.FAILED, text)
 
     def _press(self, job: Running, child: Child) -> None:
@@ -182,7 +189,7 @@ class Scheduler:
             if job.job_id not in self._children:
                 continue
             if job.state is JobState.RUNNING:
-                self._store.requeue(job.job_id, job.attempts, "Interrupted.", forgive=True)
+                self._store.requeue(job.job_id, job.attempts)
             else:
                 self._settle(job, "the app was closed")
 

@@ -4,13 +4,13 @@ The app holds the one `Jobs` that is started; whatever else opens the workspace 
 read and stop.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.errors import InvalidInput
+from core.errors import Conflict, InvalidInput
 from core.home import Home
 from core.job_scheduler import Patience, Scheduler
-from core.job_store import Job, JobState, JobStore
+from core.job_store import ACTIVE, Job, JobState, JobStore
 
 __all__ = ["Job", "JobState", "Jobs", "Patience"]
 
@@ -59,6 +59,10 @@ class Jobs:
         """Return the newest jobs first, of one kind or all."""
         return self._store.newest(kind, limit)
 
+    def unsettled(self) -> Sequence[Job]:
+        """Return all jobs that wait, run or failed, oldest first: what they need must stay."""
+        return self._store.in_states(ACTIVE | {JobState.FAILED})
+
     def log(self, job_id: int, lines: int = 200) -> str:
         """Return the newest `lines` of the job's log, oldest first, each with its UTC time."""
         return self._store.log(job_id, lines)
@@ -71,6 +75,18 @@ class Jobs:
         """
         self._store.get(job_id)
         self._store.ask_stop(job_id)
+        self._scheduler.wake()
+
+    def try_again(self, job_id: int) -> None:
+        """Queue a job that failed or was stopped once more; it goes on where it was.
+
+        Raises:
+            NotFound: there is none with this id.
+            Conflict: it waits, runs or has succeeded.
+        """
+        job = self._store.get(job_id)
+        if not self._store.try_again(job_id):
+            raise Conflict(f"Job {job_id} is {job.state}. Only one that failed can be tried again.")
         self._scheduler.wake()
 
     def start(self) -> None:

@@ -1,9 +1,14 @@
 """Who a person is, what the role allows, and which documents may be read."""
 
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.errors import PermissionDenied, SignInRequired
+from core.errors import InvalidInput, PermissionDenied, SignInRequired
+from core.values import storable
+
+LONGEST_GROUP = 64
 
 
 class Role(StrEnum):
@@ -24,6 +29,28 @@ class Account:
     must_change_password: bool = False
 
 
+def group_name(text: str) -> str:
+    """The one spelling of a group: 'Legal', ' legal ' and a full-width 'Ｌｅｇａｌ' are one."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def group_names(names: Iterable[str]) -> frozenset[str]:
+    """Return groups in their one spelling, as accounts and documents alike store them.
+
+    Raises:
+        InvalidInput: a name that cannot be used.
+    """
+    found = frozenset(group_name(name) for name in names)
+    for name in found:
+        if not name or len(name) > LONGEST_GROUP or "," in name or not name.isprintable():
+            raise InvalidInput(
+                f"The group '{storable(name, 80)}' cannot be used. "
+                f"Use 1 to {LONGEST_GROUP} visible characters without commas."
+            )
+    return found
+
+
 @dataclass(frozen=True)
 class Reader:
     """On whose behalf documents are searched and opened.
@@ -34,9 +61,15 @@ class Reader:
     groups: frozenset[str] = frozenset()
     reads_everything: bool = False
 
+    def __post_init__(self) -> None:
+        """Spell the groups as they are stored: SQL compares them letter by letter."""
+        object.__setattr__(self, "groups", frozenset(map(group_name, self.groups)))
+
     def may_read(self, document_groups: frozenset[str]) -> bool:
         """Tell whether a document restricted to `document_groups` is open to this reader."""
-        return self.reads_everything or not document_groups or bool(self.groups & document_groups)
+        if self.reads_everything or not document_groups:
+            return True
+        return not self.groups.isdisjoint(map(group_name, document_groups))
 
 
 OPERATOR = Reader(reads_everything=True)

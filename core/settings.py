@@ -78,6 +78,17 @@ class Settings(BaseSettings):
     asks_per_person: int = Field(10, ge=1, description="Open questions one person may have.")
     asks_in_all: int = Field(100, ge=1, description="Open questions of all people together.")
     parallel_jobs: int = Field(1, ge=1, le=16, description="Long tasks at the same time.")
+    job_pauses: str = Field(
+        "1,10,60,300",
+        pattern=r"^\d{1,6}(\.\d{1,3})?(,\d{1,6}(\.\d{1,3})?){0,19}$",
+        description="Seconds before a task whose process died is tried again; after the last of "
+        "these, without progress, it fails.",
+    )
+
+    @property
+    def job_pauses_s(self) -> tuple[float, ...]:
+        """`job_pauses` as numbers."""
+        return tuple(float(pause) for pause in self.job_pauses.split(","))
 
     @property
     def url(self) -> str:

@@ -100,7 +100,11 @@ class JobRow(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     stop_asked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     attempts: Mapped[int] = mapped_column(default=0)
-    progressed: Mapped[bool] = mapped_column(default=False)
+    failures: Mapped[int] = mapped_column(default=0)
+    """Attempts in a row whose process died without getting further than `reached`."""
+    reached: Mapped[float] = mapped_column(default=0.0)
+    """The most that was done when a process died."""
+    retry_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     pid: Mapped[int | None]
     pid_started: Mapped[float | None]
 

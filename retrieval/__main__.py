@@ -4,10 +4,11 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.audit import OPERATOR_NAME, Audit
 from core.cli import Call, CommandLine, Report
 from core.errors import NotFound
-from core.permissions import OPERATOR
-from retrieval.ingest import IngestReport
+from core.permissions import OPERATOR, group_names
+from retrieval.ingest_report import IngestReport
 from retrieval.leftovers import LeftOut, by_reason
 from retrieval.library import Document
 from retrieval.passages import Passage
@@ -27,9 +28,14 @@ class Commands:
 
     def ingest(self, call: Call) -> Report:
         """Ingest files and folders."""
+        given = call.arguments
+        groups = sorted(group_names(name for text in given.groups for name in text.split(",")))
         report = open_retrieval(call.home).ingestor.ingest(
-            call.arguments.paths, groups=call.arguments.groups, progress=call.progress
+            given.paths, groups=groups, collection=given.collection, progress=call.progress
         )
+        detail = {"groups": groups, "collection": given.collection, "notes": report.notes}
+        paths = ", ".join(str(path.absolute()) for path in given.paths)
+        Audit(call.home.database).record(OPERATOR_NAME, "documents.add", paths, detail)
         if report.failed and not report.documents and not report.skipped:
             self.exit_code = NOTHING_WENT_IN
         return Report(report.as_json(), _report_text(report))
@@ -63,6 +69,7 @@ class Commands:
             {
                 "id": document.id,
                 "document": document.path,
+                "collection": document.collection,
                 "title": document.title,
                 "chunks": document.chunks,
                 "size": document.size,
@@ -76,12 +83,21 @@ class Commands:
     def delete(self, call: Call) -> Report:
         """Delete documents by number."""
         wanted = call.arguments.ids
-        deleted = open_retrieval(call.home).library.delete(wanted)
+        library = open_retrieval(call.home).library
+        names = [
+            document.label
+            for document in library.documents(OPERATOR, limit=library.count(OPERATOR) or 1)
+            if document.id in wanted
+        ]
+        deleted = library.delete(wanted)
         if not deleted:
             raise NotFound(
                 f"There is no document {', '.join(map(str, wanted))}. "
                 "`python -m retrieval list` shows the numbers."
             )
+        Audit(call.home.database).record(
+            OPERATOR_NAME, "documents.delete", ", ".join(names), {"ids": wanted}
+        )
         return Report({"deleted": deleted}, f"Deleted: {deleted}.")
 
 
@@ -90,6 +106,7 @@ def _report_text(report: IngestReport) -> str:
         f"{report.documents} documents in {report.chunks} chunks, {report.skipped} unchanged, "
         f"{len(report.failed)} left out, {report.seconds:.1f} s."
     ]
+    lines += report.notes
     if report.failed:
         lines.append("Left out (--json names every file):")
         lines += [_left_out_text(one) for one in by_reason(report.failed)]
@@ -113,7 +130,7 @@ def _table(documents: Sequence[Document]) -> str:
     for document in documents:
         groups = ", ".join(sorted(document.groups)) or "everyone"
         size = f"{document.size / 1000:,.1f}"
-        rows.append((str(document.id), str(document.chunks), size, groups, document.path))
+        rows.append((str(document.id), str(document.chunks), size, groups, document.label))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return "\n".join(
         f"{row[0]:>{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  "
@@ -134,6 +151,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=[],
         metavar="NAME",
         help="only members of these groups may read them (default: everyone)",
+    )
+    ingest.add_argument(
+        "--collection",
+        default="",
+        metavar="NAME",
+        help="tells these files from others of the same path (default: their folder)",
     )
     search = line.add("search", commands.search, "show the passages that fit a question best")
     search.add_argument("question", metavar="Q", help="a question, or words")

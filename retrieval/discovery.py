@@ -2,6 +2,7 @@
 
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ class Source:
     path: str
     """Relative to the folder that was named; the file's own name where it was named itself."""
     file: Path
+    collection: str
+    """Where it came from: the folder, unless it was given a name."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,15 @@ class Failure:
     reason: str
 
 
-def discover(paths: Iterable[Path], excluded: Path) -> Iterator[Source | Failure]:
+def discover(
+    paths: Iterable[Path], excluded: Path, collection: str = ""
+) -> Iterator[Source | Failure]:
     """Walk folders in a fixed order; nothing is passed over in silence.
 
     Args:
         paths: folders and files.
         excluded: a folder that is never entered: the workspace itself.
+        collection: of all that is found; '' for the folder each file was found in.
 
     Raises:
         DocumentError: a named path is not there.
@@ -42,27 +48,39 @@ def discover(paths: Iterable[Path], excluded: Path) -> Iterator[Source | Failure
     for root in roots:
         if not root.exists():
             raise DocumentError(f"'{root}' does not exist. Check the path.")
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    files: set[Path] = set()
     for root in roots:
-        found = _walk(root.resolve(), excluded) if root.is_dir() else [_named(root)]
+        found = (
+            _walk(root.resolve(), excluded, collection or _folder(root.resolve()))
+            if root.is_dir()
+            else [_named(root, collection or _folder(root.absolute().parent.resolve()))]
+        )
         for item in found:
-            if isinstance(item, Source) and item.path in seen:
+            if isinstance(item, Failure):
+                yield item
+                continue
+            if item.file in files:
+                continue  # Named twice: the file itself and its folder, say.
+            files.add(item.file)
+            if (item.collection, item.path) in seen:
                 yield Failure(
                     item.path,
-                    f"'{item.path}': another file of this call has the same path. "
-                    "Ingest the folder that holds both.",
+                    f"'{item.path}': another file of this call has the same path in the same "
+                    "collection. Rename one, or ingest the folder that holds both.",
                 )
-            else:
-                seen.add(item.path)
-                yield item
+                continue
+            seen.add((item.collection, item.path))
+            yield item
 
 
-def _named(file: Path) -> Source | Failure:
-    reason = _reason_against(file.name, file.resolve(), None)
-    return Failure(file.name, reason) if reason else Source(file.name, file.resolve())
+def _named(file: Path, collection: str) -> Source | Failure:
+    name = _shown(Path(file.name))
+    reason = _reason_against(name, file.resolve(), None)
+    return Failure(name, reason) if reason else Source(name, file.resolve(), collection)
 
 
-def _walk(root: Path, excluded: Path) -> Iterator[Source | Failure]:
+def _walk(root: Path, excluded: Path, collection: str) -> Iterator[Source | Failure]:
     problems: list[OSError] = []
     for folder, names, files in os.walk(root, onerror=problems.append):
         base = Path(folder)
@@ -76,7 +94,7 @@ def _walk(root: Path, excluded: Path) -> Iterator[Source | Failure]:
             file = base / name
             path = _shown(file.relative_to(root))
             reason = _reason_against(path, file, root)
-            yield Failure(path, reason) if reason else Source(path, file)
+            yield Failure(path, reason) if reason else Source(path, file, collection)
     for problem in problems:
         name = _shown(Path(problem.filename).relative_to(root))
         yield Failure(
@@ -113,4 +131,10 @@ def _reason_against(path: str, file: Path, root: Path | None) -> str:
 
 
 def _shown(path: Path) -> str:
-    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+    """A path as it is known: composed and decomposed accents are one name."""
+    return unicodedata.normalize("NFC", os.fsencode(path.as_posix()).decode("utf-8", "replace"))
+
+
+def _folder(path: Path) -> str:
+    # Two folders whose names are no UTF-8 must not become one by losing what tells them apart.
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")

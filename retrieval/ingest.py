@@ -5,9 +5,8 @@ import fcntl
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sqlalchemy import delete, select
@@ -15,61 +14,49 @@ from sqlalchemy.orm import Session
 
 from core.database import Database, now
 from core.errors import DocumentError, InvalidInput, Stopped
+from core.permissions import group_names
 from core.progress import Progress, Silent
 from core.settings import Settings
-from core.workspace import Workspace, remove_folder, write_atomically
+from core.workspace import Workspace
+from retrieval.adoption import adopt
 from retrieval.chunking import RECIPE, ChunkSize, Piece, chunk_document, indexed_text
 from retrieval.discovery import Failure, Source, discover
+from retrieval.ingest_report import IngestCall, IngestReport
 from retrieval.library import (
     Library,
     change_content,
-    check_groups,
     forget_journal,
     overwrite_deleted,
     replace_groups,
 )
 from retrieval.loading import load_document, media_type_of
+from retrieval.originals import Originals
+from retrieval.origins import (
+    UNKNOWN,
+    UPLOADS,
+    Catalogue,
+    Known,
+    Place,
+    SameName,
+    check_collection,
+)
 from retrieval.passages import Array, Embedder
-from retrieval.tables import ChunkRow, DocumentGroupRow, DocumentRow
+from retrieval.tables import ChunkRow, DocumentGroupRow, DocumentRow, identity_of
 
 BATCH_CHUNKS = 256
 BATCH_BYTES = 64 * 1024 * 1024
-ORPHAN_SECONDS = 3600.0
 LOCK_POLL_SECONDS = 0.2
-
-
-@dataclass
-class IngestReport:
-    """What an ingest did."""
-
-    documents: int = 0
-    """New or changed documents that went in."""
-    chunks: int = 0
-    skipped: int = 0
-    """Files that were in already, unchanged."""
-    failed: list[Failure] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        """The shape that `--json` prints."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class _Known:
-    id: int
-    sha256: str
-    recipe: str
-    groups: frozenset[str]
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    source: Source
+    place: Place
     content: bytes
     sha256: str
     title: str
     pieces: Sequence[Piece]
+    groups: frozenset[str]
+    """Who may read it; empty: everyone, or who could before."""
 
 
 class Ingestor:
@@ -88,6 +75,7 @@ class Ingestor:
         self._workspace = workspace
         self._embedder = embedder
         self._library = library
+        self._originals = Originals(workspace)
         self._largest = settings.upload_megabytes * 1024 * 1024
         self._size = _chunk_size(settings)
         self._recipe = f"{RECIPE}/{self._size.tokens}/{self._size.overlap}"
@@ -97,86 +85,150 @@ class Ingestor:
         paths: Iterable[Path | str],
         *,
         groups: Iterable[str] = frozenset(),
+        collection: str = "",
         progress: Progress | None = None,
     ) -> IngestReport:
         """Ingest files, and all files of folders.
 
-        A file is known by its path relative to the named folder. An unchanged file is skipped,
-        a changed one replaces its document; one that vanished from the folder keeps its document.
-        May be killed at any moment: what was stored stays, and the same call goes on from there.
+        A file is known by its collection and its path relative to the named folder. An unchanged
+        file is skipped, a changed one replaces its document; one that vanished from the folder
+        keeps its document. May be killed at any moment: what was stored stays, and the same call
+        goes on from there.
 
         Args:
             paths: folders and files.
             groups: who may read them. None named: new documents are for everyone and known
                 ones keep their groups, so that ingesting again opens nothing by accident.
+            collection: what tells these files from others of the same path; '' for the folder
+                in which each lies.
             progress: told of every file; asked between files whether to stop.
 
         Raises:
             DocumentError: a named path does not exist.
-            InvalidInput: a group's name cannot be.
-            Stopped: asked to; what is done is kept.
+            InvalidInput: a group's or the collection's name cannot be.
+            Stopped: asked to; what was read is kept.
         """
+        name = check_collection(collection) if collection else ""
+        return self._run(paths, group_names(groups), name, SameName.REPLACE, progress)
+
+    def ingest_uploads(
+        self,
+        folders: Iterable[Path],
+        *,
+        groups: Iterable[str] = frozenset(),
+        same_name: SameName = SameName.KEEP_BOTH,
+        progress: Progress | None = None,
+    ) -> IngestReport:
+        """Ingest files that people sent, which are known by their bare name.
+
+        Args:
+            folders: where the files lie for now.
+            groups: who may read them, as in `ingest`.
+            same_name: whether another file takes the place of a stored one of its name. Where
+                both are kept, nothing of the stored one changes, its groups neither.
+            progress: as in `ingest`.
+
+        Raises:
+            DocumentError, InvalidInput, Stopped: as `ingest`.
+        """
+        return self._run(folders, group_names(groups), UPLOADS, same_name, progress)
+
+    def _run(
+        self,
+        paths: Iterable[Path | str],
+        groups: frozenset[str],
+        collection: str,
+        same_name: SameName,
+        progress: Progress | None,
+    ) -> IngestReport:
         progress = progress or Silent()
-        names = check_groups(groups)
         started = time.monotonic()
         report = IngestReport()
         with self._alone(progress):
-            self._remove_orphans()
-            found = list(discover([Path(path) for path in paths], self._workspace.root))
+            known = self._known()
+            self._originals.sweep({one.id: (one.sha256, one.place[1]) for one in known})
+            found = list(discover([Path(path) for path in paths], self._workspace.root, collection))
             report.failed += [item for item in found if isinstance(item, Failure)]
             sources = [item for item in found if isinstance(item, Source)]
-            self._ingest(sources, names, report, progress)
+            call = IngestCall(groups, same_name, Catalogue(known), report, progress)
+            if collection != UPLOADS:
+                adopt(self._database, sources, call.catalogue, call.note)
+            self._ingest(sources, call)
         report.seconds = round(time.monotonic() - started, 3)
         return report
 
-    def _ingest(
-        self,
-        sources: Sequence[Source],
-        groups: frozenset[str],
-        report: IngestReport,
-        progress: Progress,
-    ) -> None:
-        known = self._known()
+    def _ingest(self, sources: Sequence[Source], call: IngestCall) -> None:
         batch: list[_Prepared] = []
         done = 0
         for number, source in enumerate(sources):
-            self._check_stop(progress, done, len(sources))
             try:
-                prepared = self._prepare(source, groups, known)
+                self._check_stop(call.progress, done, len(sources))
+                prepared = self._prepare(source, call)
+            except Stopped:
+                self._store(batch, call)
+                raise
             except DocumentError as error:
-                report.failed.append(Failure(source.path, error.message))
+                call.report.failed.append(Failure(source.path, error.message))
                 if media_type_of(source.path) is not None:
                     # Pictures and fonts by the hundred would bury what can be mended.
-                    progress.log(error.message)
+                    call.progress.log(error.message)
                 continue
             if prepared is None:
-                report.skipped += 1
+                call.report.skipped += 1
                 continue
             batch.append(prepared)
             if _is_full(batch):
-                self._store(batch, groups, report, progress)
+                self._store(batch, call)
                 batch, done = [], number + 1
-            progress.update(max(done, number + 1 - len(batch)), len(sources), source.path)
-        self._store(batch, groups, report, progress)
-        progress.update(len(sources), len(sources))
+            call.progress.update(max(done, number + 1 - len(batch)), len(sources), source.path)
+        self._store(batch, call)
+        call.progress.update(len(sources), len(sources))
 
-    def _prepare(
-        self, source: Source, groups: frozenset[str], known: dict[str, _Known]
-    ) -> _Prepared | None:
+    def _prepare(self, source: Source, call: IngestCall) -> _Prepared | None:
         """Read and cut a file; None where it is in already."""
         if media_type_of(source.path) is None:
             load_document(source.path, b"")  # Raises with the reason, without reading a film.
         content = self._read(source)
         sha256 = hashlib.sha256(content).hexdigest()
-        before = known.get(source.path)
-        if before and before.sha256 == sha256 and before.recipe == self._recipe:
-            original = self._library.original_path(before.id, source.path)
-            if original.is_file() and original.stat().st_size == len(content):
-                self._restrict(before, groups)
-                return None
+        place = (source.collection, source.path)
+        if source.collection == UPLOADS:
+            place = call.catalogue.place_of_upload(source.path, sha256, call.same_name)
+        before = call.catalogue.get(place)
+        if before is not None and self._is_in(before, sha256, len(content)):
+            if place[1] != source.path:
+                call.note(f"'{source.path}' is in already, as '{place[1]}'.")
+            self._restrict(before, call)
+            return None
         loaded = load_document(source.path, content)
         pieces = chunk_document(loaded, self._size, self._embedder.count_tokens)
-        return _Prepared(source, content, sha256, loaded.title, pieces)
+        if place[1] != source.path:
+            call.note(f"'{source.path}' is kept as '{place[1]}': that name was taken.")
+        groups = call.groups or self._inherited(place, call)
+        if before is not None and before.id:
+            self._tell_of_groups(before, call)
+        call.catalogue.claim(place, sha256)
+        return _Prepared(place, content, sha256, loaded.title, pieces, groups)
+
+    def _is_in(self, known: Known, sha256: str, size: int) -> bool:
+        if known.sha256 != sha256:
+            return False
+        if known.id == 0:
+            return True
+        original = self._originals.find(known.id, sha256, known.place[1])
+        whole = original is not None and original.stat().st_size == size
+        return whole and known.recipe == self._recipe
+
+    def _inherited(self, place: Place, call: IngestCall) -> frozenset[str]:
+        """Keep a file from everyone where one of its path was, and nobody knows from where."""
+        older = call.catalogue.get((UNKNOWN, place[1]))
+        if place[0] == UPLOADS or call.catalogue.get(place) or not (older and older.groups):
+            return frozenset()
+        names = ", ".join(sorted(older.groups))
+        call.note(
+            f"'{place[1]}' is for {names} only, as the document of this path that was stored "
+            "before. Set its groups on the Documents page if that is wrong."
+        )
+        return older.groups
 
     def _read(self, source: Source) -> bytes:
         try:
@@ -193,31 +245,42 @@ class Ingestor:
                 f"'{source.path}': it cannot be read ({error.strerror}). Check its rights."
             ) from error
 
-    def _restrict(self, document: _Known, groups: frozenset[str]) -> None:
-        if groups and groups != document.groups:
-            self._library.set_groups(document.id, groups)
+    def _restrict(self, known: Known, call: IngestCall) -> None:
+        if known.id == 0 or not call.groups or call.groups == known.groups:
+            return
+        if known.place[0] in (UPLOADS, UNKNOWN) and call.same_name == SameName.KEEP_BOTH:
+            readers = ", ".join(sorted(known.groups)) or "everyone"
+            call.note(f"'{known.place[1]}' is in already, for {readers}; that was left as it is.")
+            return
+        self._tell_of_groups(known, call)
+        self._library.set_groups(known.id, call.groups)
 
-    def _store(
-        self,
-        batch: Sequence[_Prepared],
-        groups: frozenset[str],
-        report: IngestReport,
-        progress: Progress,
-    ) -> None:
+    def _tell_of_groups(self, known: Known, call: IngestCall) -> None:
+        if call.groups and call.groups != known.groups:
+            before, after = (
+                ", ".join(sorted(groups)) or "everyone" for groups in (known.groups, call.groups)
+            )
+            call.note(f"'{known.place[1]}' is for {after} now; until now it was for {before}.")
+
+    def _store(self, batch: Sequence[_Prepared], call: IngestCall) -> None:
         if not batch:
             return
-        vectors = self._embed(batch, progress)
+        vectors = self._embed(batch, call.progress)
+        stored: dict[int, _Prepared] = {}
         with self._database.session() as session:
             overwrite_deleted(session)
             start = 0
             for prepared in batch:
                 end = start + len(prepared.pieces)
-                self._store_one(session, prepared, vectors[start:end], groups)
+                stored[self._store_one(session, prepared, vectors[start:end])] = prepared
                 start = end
             change_content(session)
+        for number, prepared in stored.items():
+            kept = self._originals.find(number, prepared.sha256, prepared.place[1])
+            self._originals.forget_others(number, kept)
         forget_journal(self._database)
-        report.documents += len(batch)
-        report.chunks += len(vectors)
+        call.report.documents += len(batch)
+        call.report.chunks += len(vectors)
 
     def _embed(self, batch: Sequence[_Prepared], progress: Progress) -> Array:
         texts = [
@@ -227,17 +290,18 @@ class Ingestor:
         ]
         parts = []
         for start in range(0, len(texts), 2 * BATCH_CHUNKS):
-            self._check_stop(progress, 0, 0)
+            if start:  # What is read already is stored even when asked to stop, unless it is long.
+                self._check_stop(progress, 0, 0)
             parts.append(self._embedder.embed(texts[start : start + 2 * BATCH_CHUNKS]))
         return np.concatenate(parts)
 
-    def _store_one(
-        self, session: Session, prepared: _Prepared, vectors: Array, groups: frozenset[str]
-    ) -> None:
-        path = prepared.source.path
-        row = session.scalar(select(DocumentRow).where(DocumentRow.path == path))
+    def _store_one(self, session: Session, prepared: _Prepared, vectors: Array) -> int:
+        """Write a document's rows and, beside the one they replace, its bytes."""
+        collection, path = prepared.place
+        identity = identity_of(collection, path)
+        row = session.scalar(select(DocumentRow).where(DocumentRow.identity == identity))
         if row is None:
-            row = DocumentRow(path=path)
+            row = DocumentRow(identity=identity, collection=collection, path=path)
             session.add(row)
         row.title = prepared.title
         row.media_type = media_type_of(path) or ""
@@ -248,8 +312,8 @@ class Ingestor:
         row.chunk_count = len(prepared.pieces)
         row.ingested_at = now()
         session.flush()
-        if groups:
-            replace_groups(session, row.id, groups)
+        if prepared.groups:
+            replace_groups(session, row.id, prepared.groups)
         session.execute(delete(ChunkRow).where(ChunkRow.document_id == row.id))
         session.add_all(
             ChunkRow(
@@ -261,27 +325,21 @@ class Ingestor:
             )
             for ordinal, (piece, vector) in enumerate(zip(prepared.pieces, vectors, strict=True))
         )
-        original = self._library.original_path(row.id, path)
-        original.parent.mkdir(exist_ok=True)
-        write_atomically(original, prepared.content)
+        self._originals.write(row.id, prepared.sha256, prepared.content)
+        return row.id
 
-    def _known(self) -> dict[str, _Known]:
+    def _known(self) -> list[Known]:
         with self._database.session() as session:
             groups: dict[int, set[str]] = {}
             for row in session.scalars(select(DocumentGroupRow)):
                 groups.setdefault(row.document_id, set()).add(row.name)
-            return {
-                row.path: _Known(row.id, row.sha256, row.recipe, frozenset(groups.get(row.id, ())))
+            return [
+                Known(
+                    row.id, (row.collection, row.path), row.sha256, row.recipe,
+                    frozenset(groups.get(row.id, ())),
+                )
                 for row in session.scalars(select(DocumentRow))
-            }
-
-    def _remove_orphans(self) -> None:
-        """Remove originals whose document was rolled back or deleted when power failed."""
-        with self._database.session() as session:
-            ids = {str(number) for number in session.scalars(select(DocumentRow.id))}
-        for folder in self._workspace.files.iterdir():
-            if folder.name not in ids and time.time() - folder.stat().st_mtime > ORPHAN_SECONDS:
-                remove_folder(folder)
+            ]  # fmt: skip
 
     @contextlib.contextmanager
     def _alone(self, progress: Progress) -> Iterator[None]:

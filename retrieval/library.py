@@ -4,16 +4,18 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sqlalchemy import ColumnElement, delete, exists, func, or_, select, text, true
 from sqlalchemy.orm import Session
 
 from core.database import Database
-from core.errors import InvalidInput, NotFound
-from core.permissions import Reader
+from core.errors import NotFound
+from core.permissions import Reader, group_names
 from core.workspace import Workspace, remove_folder
 from retrieval.access import record_deletion
+from retrieval.originals import Originals
+from retrieval.origins import UNKNOWN, UPLOADS
 from retrieval.tables import ChunkRow, ContentVersionRow, DocumentGroupRow, DocumentRow
 
 EMPTY = "empty"
@@ -27,7 +29,7 @@ class Document:
 
     id: int
     path: str
-    """Relative to the ingested folder; its identity."""
+    """Relative to the ingested folder; with the collection its identity."""
     title: str
     media_type: str
     size: int
@@ -37,6 +39,20 @@ class Document:
     """Who may read it; empty: everyone."""
     sha256: str
     ingested_at: datetime
+    collection: str = UNKNOWN
+    """Where it came from: a folder, a name, or the uploads."""
+    shares_path: bool = False
+    """Another document that the reader may read has the same path."""
+
+    @property
+    def place(self) -> str:
+        """The collection as everyone may see it: of a folder the last part."""
+        return PurePosixPath(self.collection).name if self.collection else "an earlier version"
+
+    @property
+    def label(self) -> str:
+        """What to call it in lists: its path, and where that is not enough, where it came from."""
+        return f"{self.path} ({self.place})" if self.shares_path else self.path
 
 
 @dataclass(frozen=True)
@@ -76,19 +92,6 @@ def readable_by(reader: Reader) -> ColumnElement[bool]:
     )
 
 
-def check_groups(groups: Iterable[str]) -> frozenset[str]:
-    """Return trimmed names.
-
-    Raises:
-        InvalidInput: a name is empty or longer than 200 characters.
-    """
-    names = frozenset(name.strip() for name in groups)
-    for name in names:
-        if not 1 <= len(name) <= 200:
-            raise InvalidInput(f"The group name '{name[:50]}' must have 1 to 200 characters.")
-    return names
-
-
 class Library:
     """All stored documents. Every reading method asks on whose behalf."""
 
@@ -96,6 +99,7 @@ class Library:
         """Originals lie in the workspace, all else in the database."""
         self._database = database
         self._workspace = workspace
+        self._originals = Originals(workspace)
 
     def documents(
         self, reader: Reader, limit: int = 100, offset: int = 0, query: str = ""
@@ -106,10 +110,29 @@ class Library:
             if query.strip():
                 statement = statement.where(_named_like(query.strip()))
             rows = session.scalars(
-                statement.order_by(DocumentRow.path).limit(limit).offset(offset)
+                statement.order_by(DocumentRow.path, DocumentRow.id).limit(limit).offset(offset)
             ).all()
-            groups = _groups_of(session, [row.id for row in rows])
-            return [_document(row, groups.get(row.id, frozenset())) for row in rows]
+            return _documents(session, rows, reader)
+
+    def uploaded(self, names: Iterable[str], reader: Reader) -> list[Document]:
+        """Readable documents that an upload of one of these bare names may mean."""
+        with self._database.session() as session:
+            rows = session.scalars(
+                select(DocumentRow)
+                .where(
+                    DocumentRow.path.in_(sorted(set(names))),
+                    DocumentRow.collection.in_((UPLOADS, UNKNOWN)),
+                    readable_by(reader),
+                )
+                .order_by(DocumentRow.path, DocumentRow.id)
+            ).all()
+            return _documents(session, rows, reader)
+
+    def groups(self) -> list[str]:
+        """All groups that documents are restricted to."""
+        with self._database.session() as session:
+            names = select(DocumentGroupRow.name).distinct().order_by(DocumentGroupRow.name)
+            return list(session.scalars(names))
 
     def count(self, reader: Reader, query: str = "") -> int:
         """How many documents `documents` could list."""
@@ -127,7 +150,7 @@ class Library:
         """
         with self._database.session() as session:
             row = _readable(session, document_id, reader)
-            return _document(row, _groups_of(session, [row.id]).get(row.id, frozenset()))
+            return _documents(session, [row], reader)[0]
 
     def chunks(self, document_id: int, reader: Reader) -> list[Chunk]:
         """A document's chunks in reading order. Raises `NotFound` as `get` does."""
@@ -158,17 +181,13 @@ class Library:
     def original(self, document_id: int, reader: Reader) -> Path:
         """The stored copy of the file. Raises `NotFound` as `get` does, or where it is lost."""
         with self._database.session() as session:
-            name = _readable(session, document_id, reader).path
-        file = self.original_path(document_id, name)
-        if not file.is_file():
+            row = _readable(session, document_id, reader)
+        file = self._originals.find(document_id, row.sha256, row.path)
+        if file is None:
             raise NotFound(
-                f"The original of '{name}' is missing in the workspace. Ingest it again."
+                f"The original of '{row.path}' is missing in the workspace. Ingest it again."
             )
         return file
-
-    def original_path(self, document_id: int, path: str) -> Path:
-        """Where the original of a document is, or will be, kept."""
-        return self._workspace.files / str(document_id) / Path(path).name
 
     def set_groups(self, document_id: int, groups: Iterable[str]) -> None:
         """Restrict a document to `groups`; none opens it to everyone.
@@ -176,7 +195,7 @@ class Library:
         Raises:
             NotFound, InvalidInput: no such document; a name that cannot be.
         """
-        names = check_groups(groups)
+        names = group_names(groups)
         with self._database.session() as session:
             if session.get(DocumentRow, document_id) is None:
                 raise _no_document(document_id)
@@ -266,8 +285,33 @@ def _groups_of(session: Session, ids: Sequence[int]) -> dict[int, frozenset[str]
     return {document_id: frozenset(names) for document_id, names in found.items()}
 
 
-def _document(row: DocumentRow, groups: frozenset[str]) -> Document:
-    return Document(
-        row.id, row.path, row.title, row.media_type, row.size, row.chunk_count, groups,
-        row.sha256, row.ingested_at,
-    )  # fmt: skip
+def _shared_paths(session: Session, paths: Iterable[str], reader: Reader) -> frozenset[str]:
+    """Those of `paths` that several readable documents have."""
+    wanted = sorted(set(paths))
+    shared: set[str] = set()
+    for start in range(0, len(wanted), MOST_PARAMETERS):
+        shared.update(
+            session.scalars(
+                select(DocumentRow.path)
+                .where(
+                    DocumentRow.path.in_(wanted[start : start + MOST_PARAMETERS]),
+                    readable_by(reader),
+                )
+                .group_by(DocumentRow.path)
+                .having(func.count() > 1)
+            )
+        )
+    return frozenset(shared)
+
+
+def _documents(session: Session, rows: Sequence[DocumentRow], reader: Reader) -> list[Document]:
+    groups = _groups_of(session, [row.id for row in rows])
+    shared = _shared_paths(session, [row.path for row in rows], reader)
+    return [
+        Document(
+            row.id, row.path, row.title, row.media_type, row.size, row.chunk_count,
+            groups.get(row.id, frozenset()), row.sha256, row.ingested_at, row.collection,
+            row.path in shared,
+        )
+        for row in rows
+    ]  # fmt: skip

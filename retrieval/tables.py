@@ -1,5 +1,6 @@
 """Tables of `retrieval`: the truth that the index files are derived from."""
 
+import hashlib
 from datetime import datetime
 
 from sqlalchemy import (
@@ -20,13 +21,21 @@ from core.database import Base, UtcDateTime
 NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
 
 
+def identity_of(collection: str, path: str) -> str:
+    """What tells a document from all others: a digest, since an index holds no long names."""
+    return hashlib.sha256(f"{collection}\0{path}".encode()).hexdigest()
+
+
 class DocumentRow(Base):
     """One ingested file."""
 
     __tablename__ = "documents"
-    __table_args__ = (UniqueConstraint("path", name="uq_documents_path"), NEVER_REUSE_IDS)
+    __table_args__ = (UniqueConstraint("identity", name="uq_documents_path"), NEVER_REUSE_IDS)
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    identity: Mapped[str] = mapped_column(String(1024))
+    """`identity_of` collection and path."""
+    collection: Mapped[str] = mapped_column(Text)
     path: Mapped[str] = mapped_column(String(1024))
     title: Mapped[str] = mapped_column(Text)
     media_type: Mapped[str] = mapped_column(String(100))

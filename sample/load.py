@@ -20,6 +20,7 @@ from retrieval.service import Retrieval
 
 ROOT = Path(__file__).parent
 ADAPTER = "asdfg-financial"
+COLLECTION = "demonstration company"
 QUESTION_SETS = {
     "Asdfg Financial: trained facts in new words": "heldout_seen.jsonl",
     "Asdfg Financial: facts not trained on": "heldout_unseen.jsonl",
@@ -90,7 +91,7 @@ def _load_documents(retrieval: Retrieval, progress: Progress) -> None:
             target = Path(staged) / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-        retrieval.ingestor.ingest([staged], progress=progress)
+        retrieval.ingestor.ingest([staged], collection=COLLECTION, progress=progress)
 
 
 def _load_questions(question_sets: QuestionSets) -> None:

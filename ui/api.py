@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
@@ -15,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
 from assistant.modes import Answer, AnswerMode
-from core.errors import InhouseError, InvalidInput, NotFound, Stopped
+from core.errors import InhouseError, NotFound, Stopped
 from core.permissions import Account, Role, reader_of, require_account, require_admin
 from retrieval.library import Document
+from retrieval.origins import SameName
 from retrieval.passages import Passage
 from ui.asking import Asked, ask
-from ui.documents import KIND, keep
 from ui.gate import token_of
 from ui.parts import groups_of
 from ui.services import Services
@@ -28,6 +25,7 @@ from ui.sign_in import address_of
 from ui.statuses import OURS, refusal, status_of, wait_of
 from ui.threads import Threads
 from ui.turns import WAKING, Part, Stage, Turn
+from ui.uploads import queue, received, try_again
 
 LOOK = 1.0
 """Longest wait for news of an answer, seconds."""
@@ -99,6 +97,11 @@ def _add_access(router: APIRouter, services: Services) -> None:
             "seconds_left": found.seconds_left, "message": found.message, "result": found.result,
         }  # fmt: skip
 
+    @router.post("/jobs/{job_id}/try-again", status_code=202)
+    def again(request: Request, job_id: int) -> dict[str, int]:
+        try_again(services, require_admin(request.state.account), job_id)
+        return {"job": job_id}
+
 
 def _add_answers(router: APIRouter, services: Services) -> None:
     accepting = Threads(_ACCEPTING)
@@ -134,11 +137,12 @@ def _add_documents(router: APIRouter, services: Services) -> None:
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         offset: Annotated[int, Query(ge=0)] = 0,
     ) -> dict[str, Any]:
-        reader = reader_of(require_account(request.state.account))
+        account = require_account(request.state.account)
+        reader = reader_of(account)
         found = library.documents(reader, limit=limit, offset=offset, query=query)
         return {
             "total": library.count(reader, query),
-            "documents": [document_json(document) for document in found],
+            "documents": [document_json(document, account) for document in found],
         }
 
     @router.post("/documents", status_code=202)
@@ -146,18 +150,12 @@ def _add_documents(router: APIRouter, services: Services) -> None:
         request: Request,
         files: Annotated[list[UploadFile], File()],
         groups: Annotated[str, Form(max_length=2000)] = "",
+        same_name: Annotated[SameName, Form()] = SameName.KEEP_BOTH,
     ) -> dict[str, int]:
         account = require_admin(request.state.account)
-        folder = received(files, services.home.workspace.uploads)
-        names = sorted(groups_of(groups))
-        job = services.jobs.submit(
-            KIND, {"paths": [str(folder)], "groups": names},
-            title=f"Reading {len(files)} files", account_id=account.id,
-        )  # fmt: skip
-        services.audit.record(
-            account.name, "documents.add", f"{len(files)} files", {"job": job, "groups": names}
-        )
-        return {"job": job}
+        names = groups_of(groups)
+        with received(files, services.home.workspace.uploads) as paths:
+            return {"job": queue(services, account, paths, names, same_name)}
 
     @router.delete("/documents/{document_id}")
     def delete(request: Request, document_id: int) -> dict[str, int]:
@@ -165,35 +163,17 @@ def _add_documents(router: APIRouter, services: Services) -> None:
         document = library.get(document_id, reader_of(account))
         count = library.delete([document_id])
         services.audit.record(
-            account.name, "documents.delete", document.path, {"ids": [document_id]}
+            account.name, "documents.delete", document.label, {"ids": [document_id]}
         )
         return {"deleted": count}
 
 
-def received(files: list[UploadFile], uploads: Path) -> Path:
-    """Write uploaded files into a folder of their own below `uploads`.
-
-    Raises:
-        InvalidInput: a file without a name.
-    """
-    with tempfile.TemporaryDirectory(dir=uploads) as arriving:
-        paths = []
-        for number, file in enumerate(files):
-            name = PurePosixPath((file.filename or "").replace("\\", "/")).name
-            if name in ("", ".", ".."):
-                raise InvalidInput(f"File {number + 1} has no name. Send each file with its name.")
-            path = Path(arriving) / str(number) / name
-            path.parent.mkdir()
-            with path.open("wb") as target:
-                shutil.copyfileobj(file.file, target)
-            paths.append(path)
-        return keep(paths, uploads)
-
-
-def document_json(document: Document) -> dict[str, Any]:
-    """Return a document as the API lists it."""
+def document_json(document: Document, account: Account) -> dict[str, Any]:
+    """Return a document as the API lists it; where folders lie is the admins' affair."""
+    admin = account.role is Role.ADMIN
     return {
-        "id": document.id, "document": document.path, "title": document.title,
+        "id": document.id, "document": document.path,
+        "collection": document.collection if admin else document.place, "title": document.title,
         "media_type": document.media_type, "size": document.size, "chunks": document.chunks,
         "groups": sorted(document.groups), "ingested_at": document.ingested_at.isoformat(),
     }  # fmt: skip

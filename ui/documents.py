@@ -1,29 +1,21 @@
 """The Documents page: everyone sees what they may read; admins add, restrict and delete."""
 
-import secrets
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from core.jobs import Job
 from core.permissions import Account, Role, reader_of
-from core.workspace import remove_folder
-from retrieval.discovery import Failure
-from retrieval.leftovers import by_reason
 from retrieval.library import Document
+from ui.adding import HIDDEN, NO_JOB, Adding, add_panel, groups_field, hide
 from ui.chat_view import source_path
 from ui.guard import Guard, chosen, message, note
 from ui.markup import piece
-from ui.parts import TICK, groups_of, html, job_html, sheet, uploaded
+from ui.parts import groups_of, html, sheet
+from ui.readers import Change, Readers
 from ui.services import Services
 
 PAGE = 50
-KIND = "ingest"
-
-_NO_JOB: list[Any] = ["", gr.update(visible=False), gr.update(active=False)]
 
 
 class DocumentsPage:
@@ -31,10 +23,10 @@ class DocumentsPage:
 
     def __init__(self, services: Services) -> None:
         """Use the library and jobs of `services`."""
-        self._home = services.home
+        self.adding = Adding(services)
         self._library = services.retrieval.library
         self._retriever = services.retrieval.retriever
-        self._jobs = services.jobs
+        self._readers = Readers(services.retrieval.library, services.accounts)
         self._audit = services.audit
 
     def load(self, account: Account) -> list[Any]:
@@ -44,7 +36,8 @@ class DocumentsPage:
             *self.listing(account, "", PAGE),
             gr.update(visible=admin),
             gr.update(visible=admin),
-            *(self.watch(account) if admin else _NO_JOB),
+            gr.update(choices=self._readers.known() if admin else []),
+            *(self.adding.watch(account) if admin else NO_JOB),
         ]
 
     def listing(self, account: Account, query: str, limit: int) -> list[Any]:
@@ -53,7 +46,7 @@ class DocumentsPage:
         found = self._library.documents(reader, limit=int(limit), query=query or "")
         total = self._library.count(reader, query or "")
         table = documents_html(found, total, query or "", admin=account.role is Role.ADMIN)
-        choices = [(document.path, document.id) for document in found]
+        choices = [(document.label, document.id) for document in found]
         return [
             table,
             gr.update(choices=choices),
@@ -65,70 +58,87 @@ class DocumentsPage:
         """Show another page of the list."""
         return self.listing(account, query, int(limit) + PAGE)
 
-    def add(self, account: Account, files: Any, groups: str) -> list[Any]:
-        """Keep uploaded files and queue a job that reads them."""
-        paths = uploaded(files)
-        if not paths:
-            raise message("Choose one or more files first.", "No file")
-        folder = keep(paths, self._home.workspace.uploads)
-        names = sorted(groups_of(groups or ""))
-        count = f"{len(paths)} file{'s' if len(paths) != 1 else ''}"
-        payload = {"paths": [str(folder)], "groups": names}
-        job_id = self._jobs.submit(
-            KIND, payload, title=f"Reading {count}", account_id=account.id
-        )  # fmt: skip
-        self._audit.record(
-            account.name, "documents.add", count, {"job": job_id, "groups": names}
-        )  # fmt: skip
-        return [gr.update(value=None), *self.watch(account)]
-
-    def watch(self, account: Account) -> list[Any]:
-        """Return the newest job's state, and whether to look again."""
-        jobs = self._jobs.list(KIND, limit=1)
-        if not jobs:
-            return _NO_JOB
-        job = jobs[0]
-        return [ingest_html(job), gr.update(visible=job.active), gr.update(active=job.active)]
-
     def tick(self, account: Account, query: str, limit: int) -> list[Any]:
         """Look at the job; refresh the list with it, so that it grows before one's eyes."""
-        return [*self.watch(account), *self.listing(account, query, limit)]
+        return [*self.adding.watch(account), *self.listing(account, query, limit)]
 
-    def stop(self, account: Account) -> list[Any]:
-        """Stop the running ingest; what is in stays in."""
-        for job in self._jobs.list(KIND, limit=10):
-            if job.active:
-                self._jobs.stop(job.id)
-                self._audit.record(account.name, "job.stop", job.title, {"job": job.id})
-        return self.watch(account)
+    def pick(self, account: Account, ids: Any) -> list[Any]:
+        """Show the groups of the chosen documents; a question about others is void."""
+        documents = [self._library.get(int(one), reader_of(account)) for one in ids or []]
+        groups = sorted({name for document in documents for name in document.groups})
+        sets = {document.groups for document in documents}
+        told = [(one.label, self._readers.told(one.groups)) for one in documents]
+        differ = piece("groups_differ.html", rows=told) if len(sets) > 1 else ""
+        return [gr.update(choices=self._readers.known(), value=groups), differ, HIDDEN, HIDDEN]
 
     def set_groups(
-        self, account: Account, ids: Any, groups: str, query: str, limit: int
+        self, account: Account, ids: Any, groups: Any, query: str, limit: int
     ) -> list[Any]:
-        """Restrict the chosen documents to groups, or open them to everyone."""
-        names = groups_of(groups or "")
-        for document_id in chosen(ids, "one or more documents"):
-            self._library.set_groups(document_id, names)
-            self._audit.record(
-                account.name, "documents.groups", str(document_id), {"groups": sorted(names)}
-            )
-        note(f"Restricted to {', '.join(sorted(names))}." if names else "Open to everyone.")
-        return [gr.update(value=[]), *self.listing(account, query, limit)]
+        """Restrict the chosen documents to groups; ask first where more people could read."""
+        changes = self._changes(account, ids, groups)
+        wider = [change for change in changes if change.widens]
+        if not wider:
+            return self._change(account, changes, query, limit)
+        shown = gr.update(visible=True)
+        return [
+            _asked(changes), self._readers.question(wider), shown,
+            *(gr.update() for _ in range(4)),
+        ]  # fmt: skip
+
+    def widen(
+        self, account: Account, asked: Any, ids: Any, groups: Any, query: str, limit: int
+    ) -> list[Any]:
+        """Do what was asked about; nothing else may have been chosen or changed since."""
+        changes = self._changes(account, ids, groups)
+        if asked != _asked(changes):
+            raise message("The choice or its groups changed since you were asked. Set them again.")
+        return self._change(account, changes, query, limit)
+
+    def _changes(self, account: Account, ids: Any, groups: Any) -> list[Change]:
+        names, reader = groups_of(groups), reader_of(account)
+        wanted = chosen(ids, "one or more documents")
+        return [Change(self._library.get(one, reader), names) for one in wanted]
+
+    def _change(
+        self, account: Account, changes: Sequence[Change], query: str, limit: int
+    ) -> list[Any]:
+        after = changes[0].after
+        self._readers.warn_of_nobody(after)
+        for change in changes:
+            if change.differs:
+                document = change.document
+                self._library.set_groups(document.id, after)
+                self._audit.record(
+                    account.name, "documents.groups", document.label,
+                    {
+                        "document": document.id, "before": sorted(document.groups),
+                        "groups": sorted(after),
+                    },
+                )  # fmt: skip
+        note(f"Restricted to {', '.join(sorted(after))}." if after else "Open to everyone.")
+        return [None, "", HIDDEN, *self._listed_anew(account, query, limit)]
+
+    def _listed_anew(self, account: Account, query: str, limit: int) -> list[Any]:
+        """The list, with no document chosen any more."""
+        table, choices, *rest = self.listing(account, query, limit)
+        return [table, {**choices, "value": []}, *rest]
 
     def ask_delete(self, account: Account, ids: Any) -> list[Any]:
         """Ask before deleting."""
         wanted = chosen(ids, "one or more documents")
-        names = [self._library.get(one, reader_of(account)).path for one in wanted]
-        return [piece("confirm.html", names=names), gr.update(visible=True)]
+        names = [self._library.get(one, reader_of(account)).label for one in wanted]
+        return [sorted(wanted), piece("confirm.html", names=names), gr.update(visible=True)]
 
-    def delete(self, account: Account, ids: Any, query: str, limit: int) -> list[Any]:
-        """Delete the chosen documents."""
+    def delete(self, account: Account, asked: Any, ids: Any, query: str, limit: int) -> list[Any]:
+        """Delete the documents that were asked about."""
         wanted = chosen(ids, "one or more documents")
+        if asked != sorted(wanted):
+            raise message("The choice changed since you were asked. Delete again.")
+        names = [self._library.get(one, reader_of(account)).label for one in wanted]
         count = self._library.delete(wanted)
-        self._audit.record(account.name, "documents.delete", f"{count} documents", {"ids": wanted})
+        self._audit.record(account.name, "documents.delete", ", ".join(names), {"ids": wanted})
         note(f"{count} deleted.")
-        hidden = gr.update(visible=False)
-        return [gr.update(value=[]), hidden, *self.listing(account, query, limit)]
+        return [HIDDEN, *self._listed_anew(account, query, limit)]
 
     def try_search(self, account: Account, query: str) -> str:
         """Search as the assistant would, and show what comes."""
@@ -139,43 +149,17 @@ class DocumentsPage:
         return piece("search.html", rows=rows)
 
 
-def keep(paths: Sequence[Path], uploads: Path) -> Path:
-    """Move files that just arrived into a folder of their own; same names get a number."""
-    folder = uploads / secrets.token_hex(8)
-    folder.mkdir(parents=True)
-    for path in paths:
-        target = folder / path.name
-        number = 2
-        while target.exists():
-            target = folder / f"{path.stem} ({number}){path.suffix}"
-            number += 1
-        shutil.move(path, target)
-    return folder
-
-
-def forget_uploads(uploads: Path, jobs: Sequence[Job]) -> None:
-    """Remove files that people sent and no job will read any more; for the start of the app.
-
-    What a stopped ingest left, and training data that was only looked at, should not stay:
-    a document that was never stored cannot be deleted by anybody either.
-    """
-    kept = {path for job in jobs if job.active for path in job.payload.get("paths", ())}
-    for folder in uploads.iterdir():
-        if folder.name != "held-out" and str(folder) not in kept:
-            remove_folder(folder)
+def _asked(changes: Sequence[Change]) -> list[Any]:
+    """What a question about `changes` was about, to be compared when it is answered."""
+    return [
+        [change.document.id, sorted(change.document.groups), sorted(change.after)]
+        for change in changes
+    ]
 
 
 def documents_html(found: Sequence[Document], total: int, query: str, *, admin: bool) -> str:
     """Render the list."""
     return piece("documents.html", documents=found, total=total, query=query, admin=admin)
-
-
-def ingest_html(job: Job) -> str:
-    """Render an ingest: its progress, then what went in and what failed with its reason."""
-    if not job.result or job.active:
-        return job_html(job)
-    left_out = by_reason(Failure(**one) for one in job.result["failed"])
-    return job_html(job) + piece("ingest.html", result=job.result, left_out=left_out)
 
 
 def documents_page(blocks: Any, services: Services) -> None:
@@ -184,8 +168,8 @@ def documents_page(blocks: Any, services: Services) -> None:
     guard = services.guard
     with gr.Column(elem_classes="sheet"):
         sheet("Documents", "What the assistant may search. Answers cite these files.")
-        with gr.Column(visible=False, elem_classes="plate") as add_panel:
-            files, groups, add, job, stop = _add_panel()
+        with gr.Column(visible=False, elem_classes="plate") as adding:
+            timer, watched, groups = add_panel(page.adding, guard)
         with gr.Row(elem_classes="finder"):
             query = gr.Textbox(
                 label="Find by name", placeholder="Part of a name or title", max_lines=1
@@ -194,34 +178,48 @@ def documents_page(blocks: Any, services: Services) -> None:
         more = gr.Button("Show more", size="sm", visible=False)
         limit = gr.State(PAGE)
         with gr.Column(visible=False, elem_classes="plate") as change_panel:
-            html("<h2>Change documents</h2>")
-            picked = gr.Dropdown(label="Documents", choices=[], multiselect=True, value=[])
-            with gr.Row():
-                new_groups = gr.Textbox(
-                    label="Groups", placeholder="Empty: everyone may read", max_lines=1, scale=3
-                )  # fmt: skip
-                set_groups = gr.Button("Set groups", scale=1)
-                ask_delete = gr.Button("Delete…", scale=1)
-            with gr.Group(visible=False, elem_classes="confirm") as confirm:
-                confirm_text = html()
-                with gr.Row():
-                    delete = gr.Button("Delete them", variant="stop", size="sm")
-                    leave = gr.Button("Keep them", size="sm")
+            picked = gr.Dropdown(
+                label="Documents", choices=[], multiselect=True, value=[], render=False
+            )  # fmt: skip
+            listed = [table, picked, more, limit]
+            _change_panel(page, guard, query, listed)
         _search_panel(page, guard)
-    timer = gr.Timer(TICK, active=False)
-    listed = [table, picked, more, limit]
-    watched = [job, stop, timer]
-    guard.employee(blocks.load, page.load, None, [*listed, add_panel, change_panel, *watched])
+    panels = [adding, change_panel, groups]
+    guard.employee(blocks.load, page.load, None, [*listed, *panels, *watched])
     guard.employee(query.change, page.listing, [query, limit], listed, trigger_mode="always_last")
     guard.employee(more.click, page.more, [query, limit], listed)
-    guard.admin(add.click, page.add, [files, groups], [files, *watched])
     guard.admin(timer.tick, page.tick, [query, limit], [*watched, *listed])
-    guard.admin(stop.click, page.stop, None, watched)
-    changed = [picked, *listed]
-    guard.admin(set_groups.click, page.set_groups, [picked, new_groups, query, limit], changed)
-    guard.admin(ask_delete.click, page.ask_delete, [picked], [confirm_text, confirm])
-    guard.admin(delete.click, page.delete, [picked, query, limit], [picked, confirm, *listed])
-    guard.admin(leave.click, lambda account: gr.update(visible=False), None, [confirm])
+
+
+def _change_panel(page: DocumentsPage, guard: Guard, query: Any, listed: list[Any]) -> None:
+    _table, picked, _more, limit = listed
+    html("<h2>Change documents</h2>")
+    picked.render()
+    with gr.Row():
+        groups = groups_field("Groups", scale=3)
+        set_groups = gr.Button("Set groups", scale=1)
+        ask_delete = gr.Button("Delete…", scale=1)
+    differ = html()
+    widening, deleting = gr.State(), gr.State()
+    with gr.Group(visible=False, elem_classes="confirm") as wider:
+        wider_text = html()
+        with gr.Row():
+            widen = gr.Button("Let them read", variant="stop", size="sm")
+            restrict = gr.Button("Leave it as it is", size="sm")
+    with gr.Group(visible=False, elem_classes="confirm") as confirm:
+        confirm_text = html()
+        with gr.Row():
+            delete = gr.Button("Delete them", variant="stop", size="sm")
+            leave = gr.Button("Keep them", size="sm")
+    where = [query, limit]
+    guard.admin(picked.change, page.pick, [picked], [groups, differ, confirm, wider])
+    changed = [widening, wider_text, wider, *listed]
+    guard.admin(set_groups.click, page.set_groups, [picked, groups, *where], changed)
+    guard.admin(widen.click, page.widen, [widening, picked, groups, *where], changed)
+    guard.admin(restrict.click, hide, None, [wider])
+    guard.admin(ask_delete.click, page.ask_delete, [picked], [deleting, confirm_text, confirm])
+    guard.admin(delete.click, page.delete, [deleting, picked, *where], [confirm, *listed])
+    guard.admin(leave.click, hide, None, [confirm])
 
 
 def _search_panel(page: DocumentsPage, guard: Guard) -> None:
@@ -236,20 +234,3 @@ def _search_panel(page: DocumentsPage, guard: Guard) -> None:
         hits = html()
     for trigger in (search.click, words.submit):
         guard.employee(trigger, page.try_search, [words], [hits])
-
-
-def _add_panel() -> tuple[Any, Any, Any, Any, Any]:
-    html("<h2>Add documents</h2>")
-    files = gr.File(
-        label="Files: Markdown, text, HTML, PDF, Word, Excel, CSV", file_count="multiple",
-        height=150,
-    )  # fmt: skip
-    with gr.Row():
-        groups = gr.Textbox(
-            label="Only for these groups", placeholder="Everyone, or: legal, board",
-            max_lines=1, scale=3,
-        )  # fmt: skip
-        add = gr.Button("Add documents", variant="primary", scale=1)
-    job = html()
-    stop = gr.Button("Stop reading", size="sm", visible=False)
-    return files, groups, add, job, stop

@@ -108,6 +108,11 @@ def note(text: str) -> None:
     gr.Info(escape(text), title="Done", duration=5)
 
 
+def warn(text: str) -> None:
+    """Tell the person of something that may be a mistake."""
+    gr.Warning(escape(text), title="Look again", duration=12)
+
+
 def chosen(values: Sequence[Any] | None, what: str) -> list[int]:
     """Return ids picked in a list, or say that nothing was picked."""
     if not values:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from assistant.manifest import AdapterInfo
 from core.errors import InvalidInput
 from core.jobs import Job
+from core.permissions import group_names
 from ui.markup import piece
 
 TICK = 1.5
@@ -68,6 +69,12 @@ def one_file(files: Any, what: str) -> Path:
     return paths[0]
 
 
-def groups_of(text: str) -> frozenset[str]:
-    """Split group names typed with commas."""
-    return frozenset(name.strip() for name in text.split(",") if name.strip())
+def groups_of(given: str | Sequence[str] | None) -> frozenset[str]:
+    """Return groups that were typed with commas or chosen in a list, in their one spelling.
+
+    Raises:
+        InvalidInput: a name that cannot be used.
+    """
+    texts = [given] if isinstance(given, str) else list(given or ())
+    names = [name for text in texts for name in str(text).split(",")]
+    return group_names(name for name in names if name.strip())

@@ -15,7 +15,6 @@ from core.errors import InhouseError, Stopped
 from core.logs import record_fault
 from ui.api import api_router
 from ui.departure import Departure
-from ui.documents import forget_uploads
 from ui.events import Events
 from ui.gate import Gate
 from ui.health import health_router
@@ -27,9 +26,8 @@ from ui.shell import Shell, header
 from ui.sign_in import sign_in_router
 from ui.sources import source_router
 from ui.statuses import OURS, refusal, status_of, wait_of
+from ui.uploads import forget_uploads
 
-_JOBS = 10_000
-"""Jobs looked at for files that still wait to be read."""
 _FILES = ("/source/", "/document/", "/original/", "/report/", "/questions/")
 """What a person opens by a link: errors there are pages."""
 
@@ -39,7 +37,7 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        forget_uploads(services.home.workspace.uploads, services.jobs.list(limit=_JOBS))
+        forget_uploads(services.home.workspace.uploads, services.jobs.unsettled())
         services.jobs.start()
         services.watcher.start()
         services.readiness.begin()

@@ -1,6 +1,7 @@
 """A job for tests; its payload says what it does, files say how far it came."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,13 +13,19 @@ from core.job_child import JobProgress, run_child
 
 
 def handle(home: Home, payload: dict[str, Any], progress: JobProgress) -> dict[str, Any]:
-    """Do `steps` steps, remembered in `folder`; at step `at` (0: each) do what `trick` says."""
+    """Do `steps` steps, remembered in `folder`; at step `at` (0: each) do what `trick` says.
+
+    The first `lives` attempts are killed before they begin.
+    """
     folder = Path(payload["folder"])
     counter = folder / f"steps-{progress.job_id}"
     begun = int(counter.read_text()) if counter.exists() else 0
     attempts = folder / f"attempts-{progress.job_id}"
     with attempts.open("a") as file:
         file.write(f"{os.getpid()}\n")
+    if len(attempts.read_text().split()) <= payload.get("lives", 0):
+        _say("about to die")
+        os.kill(os.getpid(), signal.SIGKILL)
     steps = payload.get("steps", 3)
     progress.update(begun, steps, "begun")
     for step in range(begun + 1, steps + 1):
@@ -48,9 +55,13 @@ def _trick(trick: str, payload: dict[str, Any], step: int, progress: JobProgress
     elif trick == "bug":
         raise ZeroDivisionError("secret details")
     elif trick == "die":
-        sys.stderr.write("about to die\n")
-        sys.stderr.flush()
+        _say("about to die")
         os._exit(9)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _wait(gate: Path, progress: JobProgress | None) -> None:

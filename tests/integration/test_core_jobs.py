@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from core.errors import InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput, NotFound
 from core.home import Home
 from core.job_scheduler import PROJECT
+from core.job_store import Claim, JobStore
 from core.jobs import Job, Jobs, JobState, Patience
 from core.processes import ProcessId
 from tests.integration.core_job_parent import MODULES
@@ -43,9 +44,12 @@ class Desk:
         self.folder = folder
         self.open: list[Jobs] = []
 
-    def jobs(self, patience: Patience = FAST, **settings: Any) -> Jobs:
-        made = replace(self.home, settings=self.home.settings.model_copy(update=settings))
-        self.open.append(Jobs(made, MODULES, patience))
+    def jobs(
+        self, patience: Patience = FAST, modules: dict[str, str] = MODULES, **settings: Any
+    ) -> Jobs:
+        given = {"job_pauses": "0.05,0.1", **settings}
+        made = replace(self.home, settings=self.home.settings.model_copy(update=given))
+        self.open.append(Jobs(made, modules, patience))
         return self.open[-1]
 
     def payload(self, **more: Any) -> dict[str, Any]:
@@ -79,6 +83,10 @@ def finished(jobs: Jobs, job_id: int) -> Job:
     return jobs.get(job_id)
 
 
+def lines(jobs: Jobs, job_id: int) -> list[str]:
+    return [line[9:] for line in jobs.log(job_id).splitlines()]
+
+
 def test_succeeds_with_result_progress_log_and_settings(desk: Desk) -> None:
     jobs = desk.jobs(passages=7, threads=3)
     job_id = jobs.submit("work", desk.payload(), title="Three steps")
@@ -92,7 +100,7 @@ def test_succeeds_with_result_progress_log_and_settings(desk: Desk) -> None:
     assert (job.done, job.total, job.note, job.seconds_left) == (3.0, 3.0, "step 3", None)
     assert job.attempts == 1
     assert job.started_at and job.finished_at and job.started_at <= job.finished_at
-    assert [line[9:] for line in jobs.log(job_id).splitlines()] == ["step 1", "step 2", "step 3"]
+    assert lines(jobs, job_id) == ["step 1", "step 2", "step 3"]
     assert jobs.log(job_id, lines=1).endswith("step 3")
     assert "step 3" in (desk.home.workspace.logs / f"job-{job_id}.log").read_text()
 
@@ -137,7 +145,9 @@ def test_deaf_child_is_forced_to_stop(desk: Desk) -> None:
     jobs.stop(job_id)
     job = finished(jobs, job_id)
     assert job.state is JobState.STOPPED
-    assert "SIGKILL" in job.message
+    # Killed by us, not by the system: the words for that must not appear beside "stopped".
+    assert job.message == "Stopped; it did not react and was ended by force."
+    assert lines(jobs, job_id)[-1] == job.message
 
 
 @ON_SQLITE
@@ -174,30 +184,97 @@ def test_killed_child_is_resumed_from_where_it_was(desk: Desk) -> None:
     assert "killed by SIGKILL" in jobs.log(job_id)
 
 
-@ON_SQLITE
-def test_child_that_dies_at_every_step_is_given_up(desk: Desk) -> None:
+def test_a_child_that_dies_before_any_progress_is_tried_again_after_pauses(desk: Desk) -> None:
     jobs = desk.jobs()
-    job_id = jobs.submit("work", desk.payload(trick="die", at=0, steps=9), title="dies")
+    job_id = jobs.submit("work", desk.payload(lives=2), title="killed twice")
     jobs.start()
     job = finished(jobs, job_id)
-    assert job.state is JobState.FAILED
-    assert job.attempts == 3
-    assert job.message.startswith("Gave up after 3 attempts: its process ended with exit code 9.")
-    assert job.message.endswith("about to die")
+    assert (job.state, job.attempts, job.message) == (JobState.SUCCEEDED, 3, ""), job.message
+    killed = "its process was killed by SIGKILL, as the system does when memory runs out"
+    assert lines(jobs, job_id)[:2] == [
+        f"Attempt 1 ended early: {killed}. The next begins in 0.05 s.",
+        f"Attempt 2 ended early: {killed}. The next begins in 0.1 s.",
+    ]
 
 
 @ON_SQLITE
-def test_child_that_dies_before_progress_is_not_tried_again(desk: Desk) -> None:
-    doomed = Jobs(desk.home, {"work": "tests.no_such_module"}, FAST)
-    desk.open.append(doomed)
+def test_a_child_that_dies_but_gets_further_is_tried_until_it_is_done(desk: Desk) -> None:
+    jobs = desk.jobs(job_pauses="0.05")
+    job_id = jobs.submit("work", desk.payload(trick="die", at=0, steps=2), title="dies")
+    jobs.start()
+    job = finished(jobs, job_id)
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 3), job.message
+
+
+@ON_SQLITE
+def test_a_child_that_gets_no_further_is_given_up_and_can_be_tried_again(desk: Desk) -> None:
+    jobs = desk.jobs(job_pauses="0.05")
+    job_id = jobs.submit("work", desk.payload(lives=2), title="dies")
+    jobs.start()
+    job = finished(jobs, job_id)
+    assert (job.state, job.attempts) == (JobState.FAILED, 2)
+    assert job.message.startswith("Attempt 2 ended early: its process was killed by SIGKILL")
+    assert "Given up: 2 in a row got no further." in job.message
+    assert job.message.endswith("about to die")
+    told = lines(jobs, job_id)
+    assert (len(told), told[-1]) == (2, job.message)
+    assert jobs.unsettled() == [job]
+    jobs.try_again(job_id)
+    job = finished(jobs, job_id)
+    assert (job.state, job.message) == (JobState.SUCCEEDED, "")
+    assert lines(jobs, job_id)[2] == "Tried again."
+    with pytest.raises(Conflict, match="is succeeded"):
+        jobs.try_again(job_id)
+    assert jobs.unsettled() == []
+
+
+@ON_SQLITE
+def test_a_child_that_cannot_begin_says_why(desk: Desk) -> None:
+    doomed = desk.jobs(modules={"work": "tests.no_such_module"}, job_pauses="0.05")
     job_id = doomed.submit("work", {}, title="no such module")
     doomed.start()
     job = finished(doomed, job_id)
-    assert job.state is JobState.FAILED
-    assert job.attempts == 1
-    assert "before it made progress" in job.message
+    assert (job.state, job.attempts) == (JobState.FAILED, 2)
     assert "exit code 1" in job.message
     assert "No module named" in job.message
+
+
+def test_a_job_that_pauses_holds_up_no_other_and_can_be_stopped(desk: Desk) -> None:
+    jobs = desk.jobs(job_pauses="3600")
+    poison = jobs.submit("work", desk.payload(lives=9), title="poison")
+    jobs.start()
+    eventually(lambda: jobs.get(poison).pausing)
+    other = jobs.submit("work", desk.payload(), title="other")
+    assert finished(jobs, other).state is JobState.SUCCEEDED
+    assert len(desk.pids(poison)) == 1
+    jobs.stop(poison)
+    job = jobs.get(poison)
+    assert (job.state, job.message) == (JobState.STOPPED, "Stopped while it waited.")
+    assert lines(jobs, poison)[-1] == job.message
+
+
+@ON_SQLITE
+def test_a_job_that_is_due_again_waits_behind_those_that_came_before(desk: Desk) -> None:
+    store = JobStore(desk.home.database)
+    poison, other = (store.add("work", {}, title, None) for title in ("poison", "other"))
+    assert store.claim() == Claim(poison, "work", 1)
+    (died,) = store.running()
+    assert store.try_later(died, 1, 0.0, "Attempt 1 ended early.")
+    assert store.claim() == Claim(other, "work", 1)
+    assert store.claim() == Claim(poison, "work", 2)
+
+
+@ON_SQLITE
+def test_a_stop_that_comes_while_a_child_dies_is_the_only_thing_that_is_told(desk: Desk) -> None:
+    store = JobStore(desk.home.database)
+    job_id = store.add("work", {}, "dies", None)
+    assert store.claim()
+    (died,) = store.running()
+    store.ask_stop(job_id)
+    assert not store.try_later(died, 1, 0.0, "Attempt 1 ended early. The next begins in 1 s.")
+    assert store.log(job_id, 9) == ""
+    assert store.finish(job_id, 1, JobState.STOPPED, "Stopped.")
+    assert store.log(job_id, 9)[9:] == "Stopped."
 
 
 def test_close_loses_nothing(desk: Desk) -> None:

@@ -48,11 +48,12 @@ def test_json_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     (docs / "logo.png").write_bytes(b"\x89PNG")
     workspace = tmp_path / "w"
     # Within this process, which has the model's libraries loaded; the rest as programs.
-    assert (
-        main(["ingest", str(docs), "--groups", "staff", "--json", f"--workspace={workspace}"]) == 0
-    )
+    groups = ["--groups", "Staff,hr"]
+    assert main(["ingest", str(docs), *groups, "--json", f"--workspace={workspace}"]) == 0
     ingested = json.loads(capsys.readouterr().out)
-    assert ingested.keys() == {"documents", "chunks", "skipped", "failed", "seconds"}
+    assert ingested.keys() == {
+        "documents", "chunks", "skipped", "failed", "notes", "seconds",
+    }  # fmt: skip
     assert (ingested["documents"], ingested["chunks"], ingested["skipped"]) == (2, 2, 0)
     assert [failure["path"] for failure in ingested["failed"]] == ["logo.png"]
     found = report(workspace, "search", "how many days can I be ill?", "--limit", "1")
@@ -60,9 +61,9 @@ def test_json_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (found[0]["rank"], found[0]["document"]) == (1, "leave.txt")
     assert 0.2 < found[0]["score"] <= 1
     listed = report(workspace, "list")["documents"]
-    assert [(d["document"], d["groups"]) for d in listed] == [
-        ("it/vpn.md", ["staff"]),
-        ("leave.txt", ["staff"]),
+    assert [(d["document"], d["collection"], d["groups"]) for d in listed] == [
+        ("it/vpn.md", str(docs), ["hr", "staff"]),
+        ("leave.txt", str(docs), ["hr", "staff"]),
     ]
     assert report(workspace, "delete", str(listed[0]["id"])) == {"deleted": 1}
     assert "leave.txt" in run(workspace, "list").stdout

@@ -1,5 +1,6 @@
 """Folders into a library, and out again: real database, real index, fake embedder."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -158,9 +159,12 @@ def test_two_files_of_one_name_do_not_replace_each_other(
     retrieval: Retrieval, tmp_path: Path
 ) -> None:
     one, two = write(tmp_path / "1", a="first"), write(tmp_path / "2", a="second")
-    report = retrieval.ingestor.ingest([one / "a.md", two / "a.md"])
-    assert report.documents == 1
-    assert "same path" in report.failed[0].reason
+    report = retrieval.ingestor.ingest([one / "a.md", two / "a.md", two])
+    assert (report.documents, report.failed) == (2, [])
+    assert search(retrieval, "first second") == ["a.md", "a.md"]
+    named = retrieval.ingestor.ingest([one, two], collection="both")
+    assert named.documents == 1
+    assert "same path" in named.failed[0].reason
 
 
 def test_the_workspace_within_the_folder_is_left_out(tmp_path: Path) -> None:
@@ -309,7 +313,8 @@ def test_a_killed_ingest_leaves_whole_documents_only(tmp_path: Path) -> None:
             chunks = session.scalars(select(ChunkRow).where(ChunkRow.document_id == document.id))
             assert len(chunks.all()) == document.chunk_count
     for entry in retrieval.library.documents(OPERATOR):
-        assert retrieval.library.original(entry.id, OPERATOR).stat().st_size == entry.size
+        content = retrieval.library.original(entry.id, OPERATOR).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry.sha256
     report = retrieval.ingestor.ingest([docs])
     assert (report.documents + report.skipped, report.failed) == (20, [])
     assert report.skipped >= stored

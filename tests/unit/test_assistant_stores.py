@@ -50,6 +50,7 @@ def ann(home: Home) -> Account:
     with home.database.session() as session:
         session.add(
             DocumentRow(
+                identity="2", collection="",
                 id=PASSAGE.document_id, path="a.md", title="A", media_type="text/markdown", size=1,
                 sha256="", recipe="", embedder="", chunk_count=1, ingested_at=now(),
             )
@@ -178,9 +179,11 @@ def test_a_question_is_there_before_its_answer_and_keeps_what_was_said(
 ) -> None:
     threads = Conversations(home.database)
     thread = threads.create(ann).id
-    first, second = threads.begin(
-        thread, "How many days?", [(AnswerMode.RAG, None), (AnswerMode.TUNED, "our-adapter")]
-    )
+    to_come = [
+        Answer("", AnswerMode.RAG, (), (), None),
+        Answer("", AnswerMode.TUNED, (), (), "our-adapter"),
+    ]
+    first, second = threads.begin(thread, "How many days?", to_come)
     (turn,) = threads.get(thread, ann).turns
     assert [(one.answer.mode, one.answer.adapter) for one in turn.answers] == [
         (AnswerMode.RAG, None), (AnswerMode.TUNED, "our-adapter"),
@@ -189,7 +192,7 @@ def test_a_question_is_there_before_its_answer_and_keeps_what_was_said(
     threads.keep(first, "Ten", ANSWER.passages)
     kept = threads.get(thread, ann).turns[0].answers[0]
     assert (kept.answer.text, kept.answer.passages) == ("Ten", ANSWER.passages)
-    assert threads.history(thread, AnswerMode.RAG) == []
+    assert threads.history(thread, AnswerMode.RAG, ann) == []
     threads.discard([second])
     threads.finish(first, ANSWER)
     threads.discard([first])
@@ -197,7 +200,7 @@ def test_a_question_is_there_before_its_answer_and_keeps_what_was_said(
     assert [(one.id, one.answer, one.unfinished) for one in turn.answers] == [
         (first, ANSWER, False)
     ]
-    assert len(threads.history(thread, ANSWER.mode)) == 2
+    assert len(threads.history(thread, ANSWER.mode, ann)) == 2
 
 
 def test_asking_again_takes_the_place_of_what_was_interrupted_and_of_nothing_else(
@@ -205,7 +208,7 @@ def test_asking_again_takes_the_place_of_what_was_interrupted_and_of_nothing_els
 ) -> None:
     threads = Conversations(home.database)
     thread = threads.create(ann).id
-    asked = [(ANSWER.mode, None)]
+    asked = [Answer("", ANSWER.mode, (), (), None)]
     (left,) = threads.begin(thread, "Who?", asked)
     (again,) = threads.begin(thread, "Who?", asked)
     with pytest.raises(NotFound, match="asked again"):

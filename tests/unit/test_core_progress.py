@@ -24,9 +24,9 @@ class BrittleStore(JobStore):
         self._fail()
         super().report(job_id, attempt, values)
 
-    def add_log(self, job_id: int, line: str) -> None:
+    def add_log(self, job_id: int, attempt: int, line: str) -> None:
         self._fail()
-        super().add_log(job_id, line)
+        super().add_log(job_id, attempt, line)
 
     def wants_stop(self, job_id: int, attempt: int) -> bool:
         self.asked += 1
@@ -91,13 +91,16 @@ def test_attempt_that_was_given_up_changes_nothing_more(store: BrittleStore) -> 
     job_id, stale = running(store)
     assert store.register(job_id, 1, ProcessId(10, 1.0))
     assert not store.register(job_id, 1, ProcessId(11, 1.0))
-    assert store.requeue(job_id, 1, "resumed", forgive=False)
+    (lost,) = store.running()
+    assert store.try_later(lost, 1, 0.0, "Attempt 1 ended early.")
     claim = store.claim()
     assert claim is not None
     assert claim.attempt == 2
     assert not store.register(job_id, 1, ProcessId(10, 1.0))
     stale.update(5, 10)
     stale.flush()
+    stale.log("I live")
+    assert store.log(job_id, 9)[9:] == "Attempt 1 ended early."
     assert stale.stop_requested()
     assert not store.finish(job_id, 1, JobState.SUCCEEDED, "", {})
     job = store.get(job_id)

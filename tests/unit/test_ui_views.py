@@ -27,7 +27,6 @@ from ui.chat_view import (
     view_of_part,
     without,
 )
-from ui.documents import forget_uploads
 from ui.gate import content_policy, is_open, same_origin, token_of
 from ui.parts import groups_of
 from ui.shell import dress
@@ -35,6 +34,7 @@ from ui.sign_in import local
 from ui.sources import overlap, paragraphs
 from ui.training import FIELDS, config_of, suggested_name
 from ui.turns import Part, Stage
+from ui.uploads import forget_uploads
 
 
 def passage(number: int) -> Passage:
