@@ -203,24 +203,31 @@ def test_an_impossible_value_is_named() -> None:
 
 def test_small_parts() -> None:
     assert groups_of(" legal, board ,,") == {"legal", "board"}
+    assert groups_of(["Legal", "LEGAL ", "hr,Board"]) == {"legal", "hr", "board"}
+    assert groups_of(None) == frozenset()
     assert suggested_name(Path("My Data (1).jsonl")) == "my-data--1"
 
 
 def test_files_that_wait_for_a_job_survive_a_restart_and_others_go(tmp_path: Path) -> None:
-    waiting, stopped, arriving = (tmp_path / name for name in ("a1", "b2", "arriving"))
-    for folder in (waiting, stopped, arriving, tmp_path / "held-out"):
+    waiting, stopped, failed, arriving = (
+        tmp_path / name for name in ("a1", "b2", "c3", "arriving")
+    )
+    for folder in (waiting, stopped, failed, arriving, tmp_path / "held-out"):
         folder.mkdir()
         (folder / "file.md").write_text("x")
     jobs = [
         job_of(1, JobState.QUEUED, {"paths": [str(waiting)]}),
         job_of(2, JobState.STOPPED, {"paths": [str(stopped)]}),
         job_of(3, JobState.RUNNING, {"run_id": 1}),
+        job_of(4, JobState.FAILED, {"paths": [str(failed)]}),
     ]
     forget_uploads(tmp_path, jobs)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a1", "held-out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a1", "c3", "held-out"]
     assert (waiting / "file.md").exists()
 
 
 def job_of(number: int, state: JobState, payload: dict[str, Any]) -> Job:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    return Job(number, "x", "X", state, 0, 0, "", None, "", payload, None, None, at, at, None, 1)
+    return Job(
+        number, "ingest", "X", state, 0, 0, "", None, "", payload, None, None, at, at, None, 1
+    )
