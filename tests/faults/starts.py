@@ -84,8 +84,13 @@ def _asked(app: RunningApp, token: str, asks: int) -> Start:
         ready = client.get("/api/ready")
     if not ready.is_success:
         problems.append(f"not ready: {ready.text}")
-    printed = app.output.partition("(Ctrl-C stops it)")[2].strip()
-    return Start(time.monotonic() - started, [*problems, *([printed] if printed else [])])
+    if "Traceback" in app.output:
+        problems.append(app.output)
+    log = app.workspace / "logs" / "app.log"
+    if log.exists():
+        problems.append(log.read_text("utf-8"))
+        log.unlink()
+    return Start(time.monotonic() - started, problems)
 
 
 def main() -> int:
