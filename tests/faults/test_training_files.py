@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from assistant.manifest import MANIFEST, Manifest
 from assistant.shelf import Shelf
+from core.audit import Audit
 from core.database import MIGRATIONS, Database
 from core.errors import Conflict, DatasetError, InvalidInput, WorkspaceError
 from core.home import Home
 from core.job_store import JobStore
 from core.progress import Silent
 from tests.unit.adapters import build_adapter, put_adapter
+from training.__main__ import main
 from training.checkpoint_files import (
     SEAL,
     checkpoint_folder,
@@ -300,3 +302,23 @@ def test_of_runs_that_earlier_versions_gave_one_name_the_newest_holds_it(tmp_pat
         rows = connection.exec_driver_sql("SELECT id, reserved FROM training_runs ORDER BY id")
         assert [tuple(row) for row in rows] == [(1, None), (2, "doors"), (3, None)]
     database.close()
+
+
+def test_the_command_wants_to_know_what_replaces_the_default(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("house", "old", "raw"):
+        build_adapter(home.workspace.adapters / name, name.encode())
+    shelf, where = Shelf(home), ["--workspace", str(home.workspace.root)]
+    for name in ("old", "house"):
+        shelf.set_default(name, None, "let through")
+    for flags in ([], ["--replace-with", "raw"], ["--replace-with", "nowhere"]):
+        assert main(["delete", "house", *flags, *where]) == Conflict.exit_code
+        assert "old, none" in capsys.readouterr().err
+    assert main(["delete", "house", "--replace-with", "old", *where]) == 0
+    assert shelf.default() == "old"
+    assert main(["delete", "raw", *where]) == 0
+    assert main(["delete", "old", "--replace-with", "none", *where]) == 0
+    assert (shelf.default(), own(home)) == (None, [])
+    deeds = [(one.subject, one.detail["default"]) for one in Audit(home.database).entries(10)]
+    assert deeds == [("old", None), ("raw", "old"), ("house", "old")]
