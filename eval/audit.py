@@ -24,7 +24,7 @@ from eval.evaluations import Evaluations
 from eval.formatting import figure
 from eval.model_identity import model_hash
 from eval.question_sets import QuestionSets
-from eval.stored import DONE, RUNNING
+from eval.stored import DONE, NEW, RUNNING
 from eval.tables import ModelAuditRow
 
 
@@ -67,9 +67,9 @@ class Audit:
     account_id: int | None
     created_at: datetime
     finished_at: datetime | None
-    state: str
+    state: str = NEW
     """As of an evaluation: new, running, stopped, failed (see `error`) or done."""
-    error: str
+    error: str = ""
 
 
 class Audits:
