@@ -107,4 +107,6 @@ class PromotionRow(Base):
         ForeignKey("accounts.id", name="fk_adapter_promotions_account_id", ondelete="SET NULL")
     )
     reason: Mapped[str] = mapped_column(Text, default="")
+    weights_sha256: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    """Of the adapter as it was promoted; '' in rows of versions that did not note it."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -1,5 +1,6 @@
 """Base models side by side before anything is trained: size, speed, memory, quality, licence."""
 
+import builtins
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,13 +17,14 @@ from core.home import Home
 from core.progress import Progress
 from core.workspace import remove_folder
 from eval.arms import Plan
+from eval.at_work import AtWork, present_state
 from eval.audit_report import write_audit
 from eval.audit_speed import measured
 from eval.evaluations import Evaluations
 from eval.formatting import figure
 from eval.model_identity import model_hash
 from eval.question_sets import QuestionSets
-from eval.stored import DONE
+from eval.stored import DONE, NEW, RUNNING
 from eval.tables import ModelAuditRow
 
 
@@ -65,6 +67,9 @@ class Audit:
     account_id: int | None
     created_at: datetime
     finished_at: datetime | None
+    state: str = NEW
+    """As of an evaluation: new, running, stopped, failed (see `error`) or done."""
+    error: str = ""
 
 
 class Audits:
@@ -77,6 +82,7 @@ class Audits:
         self._home = home
         self._measure = measure
         self._evaluations = Evaluations(home)
+        self._work = AtWork(home, "audit", "audit_id")
 
     def create(
         self,
@@ -126,6 +132,10 @@ class Audits:
             EngineError: a model that cannot be loaded.
             Stopped: somebody asked.
         """
+        with self._work.held(audit_id):
+            return self._run(audit_id, progress)
+
+    def _run(self, audit_id: int, progress: Progress) -> Audit:
         audit = self.get(audit_id)
         known = {one.model for one in audit.results}
         for number, model in enumerate(audit.models):
@@ -148,7 +158,7 @@ class Audits:
         with self._home.database.session() as session:
             row = _present(session.get(ModelAuditRow, audit.id), audit.id)
             number = row.evaluations.get(model)
-        if number is None:
+        if number is None or not self._evaluations.exists(number):
             plan = replace(audit.plan, models=(model,))
             number = self._evaluations.create(
                 audit.question_set_ids, plan, title=f"Audit {audit.id}: {model}"
@@ -176,17 +186,32 @@ class Audits:
             NotFound: no such audit.
         """
         with self._home.database.session() as session:
-            return _from_row(_present(session.get(ModelAuditRow, audit_id), audit_id))
+            row = _present(session.get(ModelAuditRow, audit_id), audit_id)
+        return self._as_they_are([row])[0]
+
+    def _as_they_are(self, rows: Sequence[ModelAuditRow]) -> builtins.list[Audit]:
+        open_ones = {row.id: row.created_at for row in rows if row.finished_at is None}
+        jobs = self._work.jobs(open_ones)
+        found = []
+        for row in rows:
+            # An audit writes no state: who works on an open one, or will, tells it.
+            written = DONE if row.finished_at else RUNNING
+            held = row.id in open_ones and self._work.is_held(row.id)
+            found.append(_from_row(row, *present_state(written, "", jobs.get(row.id), held=held)))
+        return found
 
     def delete(self, audit_id: int) -> None:
         """Delete an audit and its report; its evaluations stay.
 
         Raises:
             NotFound: no such audit.
+            Conflict: a process works on it, or a job waits to.
         """
-        with self._home.database.session() as session:
-            session.delete(_present(session.get(ModelAuditRow, audit_id), audit_id))
-        remove_folder(self._folder(audit_id))
+        made = self.get(audit_id).created_at
+        with self._work.ending(audit_id, made, f"Audit {audit_id}"):
+            remove_folder(self._folder(audit_id))
+            with self._home.database.session() as session:
+                session.delete(_present(session.get(ModelAuditRow, audit_id), audit_id))
 
     def write_report(self, audit_id: int, folder: Path) -> Path:
         """Write audit.html, audit.md and audit.json into `folder`; return the HTML's path."""
@@ -212,7 +237,7 @@ class Audits:
         """The newest audits, newest first."""
         query = sa.select(ModelAuditRow).order_by(ModelAuditRow.id.desc()).limit(limit)
         with self._home.database.session() as session:
-            return [_from_row(row) for row in session.scalars(query)]
+            return self._as_they_are(session.scalars(query).all())
 
 
 def _present(row: ModelAuditRow | None, audit_id: int) -> ModelAuditRow:
@@ -221,11 +246,11 @@ def _present(row: ModelAuditRow | None, audit_id: int) -> ModelAuditRow:
     return row
 
 
-def _from_row(row: ModelAuditRow) -> Audit:
+def _from_row(row: ModelAuditRow, state: str, error: str) -> Audit:
     return Audit(
         row.id, tuple(row.models), tuple(row.question_set_ids), Plan.from_json(row.plan),
         tuple(ModelAudit(**one) for one in row.results), row.account_id, row.created_at,
-        row.finished_at,
+        row.finished_at, state, error,
     )  # fmt: skip
 
 

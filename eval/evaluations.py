@@ -1,5 +1,6 @@
 """Evaluations of one installation: asked for, run, resumed, scored again, read, compared."""
 
+import builtins
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,22 +11,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assistant.prompts import is_refusal
 from core.database import now
 from core.errors import Conflict, InhouseError, InvalidInput, NotFound, Stopped
 from core.home import Home
 from core.progress import Progress, Silent
 from core.workspace import remove_folder
 from eval.arms import Plan, digest
-from eval.metrics import is_right
+from eval.at_work import AtWork, present_state
+from eval.live import live_figures
 from eval.question_sets import QuestionSet, QuestionSets
-from eval.questions import (
-    HeldOutQuestion,
-    evidence_warnings,
-    merge,
-    spread,
-    weak_answers,
-)
+from eval.questions import evidence_warnings, merge, spread, weak_answers
 from eval.recommend import recommend
 from eval.records import EvaluatedRow, Records
 from eval.report import keep_current, write_report
@@ -33,7 +28,7 @@ from eval.row_access import documents_of
 from eval.runner import PreparedArm, Runner, Subject, prepare
 from eval.score_extras import add_judgements, look_deeper
 from eval.scorer import Embed, score_all
-from eval.statistics import SEED, wilson
+from eval.statistics import SEED
 from eval.stored import (
     DONE,
     FAILED,
@@ -66,6 +61,7 @@ class Evaluations:
         self._home = home
         self._database = home.database
         self._records = Records(home.database)
+        self._work = AtWork(home, "evaluate", "evaluation_id")
         self._open_subjects = open_subjects
 
     def create(
@@ -121,7 +117,24 @@ class Evaluations:
             NotFound: no such evaluation.
         """
         with self._database.session() as session:
-            return from_row(present(session.get(EvaluationRow, evaluation_id), evaluation_id))
+            row = present(session.get(EvaluationRow, evaluation_id), evaluation_id)
+        return self._as_they_are([from_row(row)])[0]
+
+    def exists(self, evaluation_id: int) -> bool:
+        """Tell whether an evaluation is still there."""
+        with self._database.session() as session:
+            return session.get(EvaluationRow, evaluation_id) is not None
+
+    def _as_they_are(self, found: builtins.list[Evaluation]) -> builtins.list[Evaluation]:
+        """Put right what a process could not write any more when it was killed."""
+        open_ones = {one.id: one.created_at for one in found if one.state != DONE}
+        jobs = self._work.jobs(open_ones)
+        settled = []
+        for one in found:
+            held = one.id in open_ones and self._work.is_held(one.id)
+            state, error = present_state(one.state, one.error, jobs.get(one.id), held=held)
+            settled.append(replace(one, state=state, error=error))
+        return settled
 
     def unfinished(self, question_set_ids: Sequence[int], plan: Plan) -> int | None:
         """The newest evaluation of exactly this that has not come to its end, to go on with."""
@@ -136,14 +149,25 @@ class Evaluations:
 
         Raises:
             NotFound: no such evaluation.
-            Conflict: it is running.
+            Conflict: a process works on it, or a job waits to.
         """
-        if self.get(evaluation_id).state == RUNNING:
-            raise Conflict(f"Evaluation {evaluation_id} is running. Stop it first.")
-        self._records.delete(evaluation_id)
-        with self._database.session() as session:
-            session.delete(present(session.get(EvaluationRow, evaluation_id), evaluation_id))
-        remove_folder(self._folder(evaluation_id))
+        made = self.get(evaluation_id).created_at
+        with self._work.ending(evaluation_id, made, f"Evaluation {evaluation_id}"):
+            # Killed after this, it can be deleted again; a report must not outlive its number.
+            remove_folder(self._folder(evaluation_id))
+            self._records.delete(evaluation_id)
+            with self._database.session() as session:
+                session.delete(present(session.get(EvaluationRow, evaluation_id), evaluation_id))
+
+    def require_unused(self, adapter: str) -> None:
+        """Raise `Conflict` while an evaluation measures `adapter`, or waits to."""
+        for one in self.list():
+            waits = one.state == NEW and self._work.jobs({one.id: one.created_at})
+            if adapter in one.plan.adapters and (one.state == RUNNING or waits):
+                raise Conflict(
+                    f"Evaluation {one.id} “{one.title}” measures the adapter '{adapter}'. "
+                    "Stop it, or wait for its end."
+                )
 
     def run(self, evaluation_id: int, progress: Progress | None = None) -> dict[str, Any]:
         """Answer what is not answered yet, score, write the report; return the summary.
@@ -155,6 +179,10 @@ class Evaluations:
             InvalidInput: a mode that searches documents where there are none.
             Stopped: somebody asked.
         """
+        with self._work.held(evaluation_id):
+            return self._run(evaluation_id, progress or Silent())
+
+    def _run(self, evaluation_id: int, progress: Progress) -> dict[str, Any]:
         evaluation = self.get(evaluation_id)
         self._set(evaluation_id, state=RUNNING, error="")
         try:
@@ -165,9 +193,9 @@ class Evaluations:
                 arms=[_arm_as_json(arm) for arm in arms],
                 warnings=self._warnings(evaluation, subject_of(arms[0].arm.model)),
             )
-            runner = Runner(self._records, subject_of, progress or Silent(), evaluation.created_at)
+            runner = Runner(self._records, subject_of, progress, evaluation.created_at)
             runner.run(evaluation.plan, evaluation.questions, arms)
-            self._look_deeper(evaluation_id, subject_of, progress or Silent())
+            self._look_deeper(evaluation_id, subject_of, progress)
             return self._score(evaluation_id, subject_of(arms[-1].arm.model).embed)
         except Stopped as error:
             self._set(evaluation_id, state=STOPPED, error=error.message)
@@ -204,24 +232,7 @@ class Evaluations:
 
         Cheap enough to poll every second.
         """
-        evaluation = self.get(evaluation_id)
-        figures = {}
-        for arm in evaluation.arms:
-            stored = self._records.answers(arm["hash"], arm["question_hashes"])
-            right, answered, failed = 0, 0, 0
-            for question, own in zip(evaluation.questions, arm["question_hashes"], strict=True):
-                found = stored.get(own)
-                answered += found is not None and not found.error
-                failed += found is not None and bool(found.error)
-                if found is not None and found.answer is not None:
-                    right += _handled(question, found.answer["text"])
-            figures[arm["name"]] = {
-                "answered": answered,
-                "failed": failed,
-                "total": len(evaluation.questions),
-                "correct": wilson(right, answered).as_json(),
-            }
-        return figures
+        return live_figures(self._records, self.get(evaluation_id))
 
     def rows(self, evaluation_id: int, wanted: RowFilter | None = None) -> list[EvaluatedRow]:
         """Scored rows, by question, then in the order of the arms; empty until scored."""
@@ -355,11 +366,8 @@ class Evaluations:
         """The newest evaluations, newest first."""
         query = sa.select(EvaluationRow).order_by(EvaluationRow.id.desc()).limit(limit)
         with self._database.session() as session:
-            return [from_row(row) for row in session.scalars(query)]
-
-
-def _handled(question: HeldOutQuestion, text: str) -> bool:
-    return is_right(text, question.short_answers) if question.answerable else is_refusal(text)
+            found = [from_row(row) for row in session.scalars(query)]
+        return self._as_they_are(found)
 
 
 def _renumbered(rows: Sequence[EvaluatedRow], numbers: dict[str, int]) -> list[EvaluatedRow]:

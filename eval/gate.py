@@ -165,15 +165,15 @@ class Gate:
             adapter, allowed, overridden, findings, reason, account_id, now()
         )  # fmt: skip
         if not allowed and not reason:
-            self._keep(decision)
+            with self._home.database.session() as session:
+                session.add(_row(decision))
             raise Conflict(
                 f"The adapter '{adapter}' is not promoted: {' '.join(findings)} "
                 "Run what is missing or train it again, or override with a reason."
             )
         carried = ", ".join(str(check.evaluation_id) for check in judgement.checks)
         why = reason or f"passed the gate with evaluations {carried}"
-        self._shelf.set_default(adapter, account_id, why)
-        self._keep(decision)
+        self._shelf.set_default(adapter, account_id, why, [_row(decision)])
         return decision
 
     def clear(self, reason: str, account_id: int | None = None) -> GateDecision:
@@ -194,9 +194,30 @@ class Gate:
             )
         finding = f"'{current}' is no longer the default; no adapter is."
         decision = GateDecision("", True, False, (finding,), reason.strip(), account_id, now())
-        self._shelf.set_default(None, account_id, reason.strip())
-        self._keep(decision)
+        self._shelf.set_default(None, account_id, reason.strip(), [_row(decision)])
         return decision
+
+    def delete(self, adapter: str, heir: str | None = None, account_id: int | None = None) -> None:
+        """Delete an adapter; where it is the default, keep who replaces it as a decision.
+
+        Args:
+            adapter: which.
+            heir: an adapter that employees may use already, or `NO_ADAPTER`.
+            account_id: who asked.
+
+        Raises:
+            Conflict: it is the default, and `heir` is no possible one; or it cannot be deleted.
+            NotFound: no such adapter.
+        """
+        if self._shelf.default() != adapter:
+            self._shelf.delete(adapter)
+            return
+        chosen = self._shelf.require_heir(adapter, heir)
+        finding = f"'{adapter}', the default, was deleted; " + (
+            f"'{chosen}' replaces it, which was let through before." if chosen else "no adapter is."
+        )
+        decision = GateDecision(chosen or "", True, False, (finding,), "", account_id, now())
+        self._shelf.delete(adapter, heir, account_id, [_row(decision)])
 
     def queue_missing(self, adapter: str, jobs: Jobs, account_id: int | None = None) -> list[int]:
         """Queue exactly the evaluations that `judge` misses, each once; return their ids.
@@ -238,10 +259,6 @@ class Gate:
                 )
                 for row in session.scalars(query)
             ]  # fmt: skip
-
-    def _keep(self, decision: GateDecision) -> None:
-        with self._home.database.session() as session:
-            session.add(GateRow(**{**decision.__dict__, "findings": list(decision.findings)}))
 
     def _check(
         self, about: str, columns: tuple[Column, Column], given: int | None, name: str
@@ -292,6 +309,10 @@ class Gate:
                 "page first."
             )
         return Check(about, False, finding, None, missing)
+
+
+def _row(decision: GateDecision) -> GateRow:
+    return GateRow(**{**decision.__dict__, "findings": list(decision.findings)})
 
 
 def not_worse(

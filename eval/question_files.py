@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DatasetError
+from core.spreadsheet import restored, write_table
 from eval.questions import (
     COLUMNS,
     HeldOutQuestion,
@@ -52,17 +53,13 @@ def write_jsonl(questions: Sequence[HeldOutQuestion]) -> bytes:
 
 
 def write_csv(questions: Sequence[HeldOutQuestion]) -> bytes:
-    """The same as CSV, with the mark by which spreadsheets know UTF-8."""
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow(COLUMNS)
-    for question in questions:
-        cells = question.as_json()
-        writer.writerow(
-            join_list(cells[name]) if isinstance(cells[name], list) else cells[name]
-            for name in COLUMNS
-        )
-    return table.getvalue().encode("utf-8-sig")
+    """The same as CSV, with no formula in any cell; `read_questions` reads the same back."""
+    return write_table([COLUMNS, *(_cells(question.as_json()) for question in questions)])
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    values = (row[name] for name in COLUMNS)
+    return [join_list(value) if isinstance(value, list) else str(value) for value in values]
 
 
 def training_wordings(path: Path) -> list[str]:
@@ -133,7 +130,9 @@ def _csv_rows(text: str, name: str) -> Rows:
     ]
     if problems:
         raise DatasetError(listing(f"{name} cannot be used", problems))
-    return [(line, dict(zip(columns, row, strict=False))) for line, row in numbered[1:]]
+    return [
+        (line, dict(zip(columns, map(restored, row), strict=False))) for line, row in numbered[1:]
+    ]
 
 
 def _numbered(cells: Any) -> Iterator[tuple[int, list[str]]]:

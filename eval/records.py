@@ -91,6 +91,19 @@ class Records:
                     )
         return found
 
+    def said(self, configuration: str, hashes: Sequence[str]) -> dict[str, tuple[str | None, str]]:
+        """Text and error of the stored answers, by question hash, without their passages."""
+        row = StoredAnswerRow
+        text = row.answer["text"].as_string()
+        found: dict[str, tuple[str | None, str]] = {}
+        with self._database.session() as session:
+            for part in _parts(list(dict.fromkeys(hashes))):
+                query = sa.select(row.question_hash, text, row.error).where(
+                    row.configuration == configuration, row.question_hash.in_(part)
+                )
+                found |= {own: (said, error) for own, said, error in session.execute(query)}
+        return found
+
     def save(self, configuration: str, results: Mapping[str, Result]) -> None:
         """Commit a batch: answers, or the message of what failed, by question hash.
 

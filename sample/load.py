@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from assistant.manifest import read_manifest
 from assistant.shelf import Shelf
 from core.home import Home
 from core.permissions import OPERATOR
@@ -28,6 +29,7 @@ QUESTION_SETS = {
     "General knowledge": "general.jsonl",
 }
 """Name shown to people, and file in `questions/`."""
+_BEGUN = "adapter begun"
 
 
 def load_sample(
@@ -58,7 +60,7 @@ def load_sample(
     if "questions" not in record.loaded:
         _load_questions(question_sets)
         record.add("questions")
-    if "adapter" not in record.loaded and _load_adapter(home, shelf, progress):
+    if "adapter" not in record.loaded and _load_adapter(home, shelf, record, progress):
         record.add("adapter")
 
 
@@ -103,17 +105,23 @@ def _load_questions(question_sets: QuestionSets) -> None:
             question_sets.add(folder / file, name, training_files=[folder / "train.jsonl"])
 
 
-def _load_adapter(home: Home, shelf: Shelf, progress: Progress) -> bool:
+def _load_adapter(home: Home, shelf: Shelf, record: _Record, progress: Progress) -> bool:
     """Install the shipped adapter; tell whether that is settled."""
     built = ROOT / "adapter"
     if not (built / "manifest.json").is_file():
         progress.log(f"There is no '{built}'. Make it with `make sample-adapter`.")
         return False
-    if any(known.name == ADAPTER for known in shelf.list()):
-        progress.log(f"An adapter '{ADAPTER}' is on the shelf already; it stays.")
-        return True
-    shelf.install(ADAPTER, built)
-    if shelf.default() is None and shelf.get(ADAPTER).problem is None:
+    if _BEGUN not in record.loaded:
+        if shelf.taken(ADAPTER):
+            progress.log(f"An adapter '{ADAPTER}' is on the shelf already; it stays.")
+            return True
+        record.add(_BEGUN)
+    # From here on an adapter of that name is ours: put there by an earlier call that was killed.
+    if not shelf.taken(ADAPTER):
+        shelf.install(ADAPTER, built)
+    ours = shelf.get(ADAPTER).ref.hash == read_manifest(built).weights_sha256
+    decided = any(promotion.adapter == ADAPTER for promotion in shelf.promotions())
+    if shelf.default() is None and ours and not decided and shelf.get(ADAPTER).problem is None:
         # Nothing is measured yet, and a first start shall show all four modes: an override, which
         # stands in the list of decisions as one.
         Gate(home).promote(ADAPTER, override_reason="comes with the demonstration company")

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from assistant.manifest import AdapterInfo
-from assistant.shelf import Shelf
+from assistant.shelf import NO_ADAPTER, Shelf
+from core.audit import OPERATOR_NAME, Audit
 from core.cli import Call, CommandLine, Report
-from core.errors import Conflict, InvalidInput, NotFound
+from core.errors import InvalidInput, NotFound
 from training.config import Preset, TrainingConfig, parse_assignments, preset
 from training.grounding_commands import add_evidence_commands
 from training.runs import Run, RunOptions, Runs
@@ -32,13 +33,6 @@ def _new(call: Call) -> Run:
     given = call.arguments
     if given.dataset is None:
         raise InvalidInput("Name the training data with --dataset FILE (or --resume a run).")
-    runs = Runs(call.home)
-    left = [run.id for run in runs.list() if run.name == given.name and run.finished_at is None]
-    if left:
-        raise Conflict(
-            f"The run '{given.name}' was begun and not finished. Go on with --resume, "
-            f"or remove it with: python -m training delete {given.name}"
-        )
     options = RunOptions(
         skip_bad_rows=given.skip_bad_rows,
         allow_overlap=given.allow_overlap,
@@ -105,12 +99,16 @@ def _adapter_json(adapter: AdapterInfo, default: str | None) -> dict[str, Any]:
 
 
 def _delete(call: Call) -> Report:
+    given = call.arguments
     try:
-        done = delete_adapter(call.home, call.arguments.name)
+        done = delete_adapter(call.home, given.name, given.replace_with)
     except NotFound:
-        Shelf(call.home).get(call.arguments.name)
+        Shelf(call.home).get(given.name)
         raise
-    return Report(done, f"Deleted '{done['deleted']}'.")
+    detail = {"runs": done["runs"], "default": done["default"]}
+    Audit(call.home.database).record(OPERATOR_NAME, "adapter.delete", given.name, detail)
+    default = f" The default is {done['default'] or 'none'}." if given.replace_with else ""
+    return Report(done, f"Deleted '{done['deleted']}'.{default}")
 
 
 def _add_run(line: CommandLine) -> None:
@@ -144,6 +142,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     line.add("list", _list, "list adapters and unfinished runs")
     delete = line.add("delete", _delete, "delete an adapter and its runs")
     delete.add_argument("name", metavar="NAME")
+    delete.add_argument(
+        "--replace-with", metavar="NAME",
+        help="what employees get instead, where NAME is the default: an adapter that was promoted "
+        f"before, or '{NO_ADAPTER}'",
+    )  # fmt: skip
     add_evidence_commands(line)
     return line.run(argv)
 

@@ -1,7 +1,7 @@
 """Checkpoints of the small training loops: weights and optimiser state, never pickled."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from torch import nn
 
 from core.errors import Conflict
 from core.workspace import folder_written_atomically, remove_folder
+from training.checkpoint_files import checkpoint_folder, keep_newest, newest_whole, seal
+from training.divergence import diverged
 
 _STATE = "state.safetensors"
 _FACTS = "state.json"
@@ -19,49 +21,60 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Checkpoint:
-    """The newest state of a training loop, in one folder."""
+    """The newest states of a training loop, in one folder."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        """`identity` says what is trained on and how; another one's state is refused."""
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Any], log: Callable[[str], None]
+    ) -> None:
+        """`identity` says what is trained on and how; another one's state is refused.
+
+        `log` is told of states that are damaged, which are passed over.
+        """
         self._folder = folder
         self._identity = json.loads(json.dumps(dict(identity)))
-
-    def exists(self) -> bool:
-        """Tell whether there is something to go on from."""
-        return (self._folder / _FACTS).is_file()
+        self._log = log
 
     def save(
         self, step: int, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.AdamW
     ) -> None:
-        """Replace the state; an interruption leaves the one before."""
+        """Add a state; an interruption leaves those before.
+
+        Raises:
+            InvalidInput: a weight is no number any more; nothing is saved.
+        """
         tensors = {name: value.detach().cpu().contiguous() for name, value in parameters.items()}
+        if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+            raise diverged(step, "a weight is no number any more", optimizer.param_groups[0]["lr"])
         for name, parameter in parameters.items():
             for moment in _MOMENTS:
                 if moment in optimizer.state.get(parameter, {}):
                     tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment].cpu()
-        new = self._folder.with_name(f"{self._folder.name}.new")
-        remove_folder(new)
-        with folder_written_atomically(new) as folder:
+        target = checkpoint_folder(self._folder, step)
+        remove_folder(target)
+        with folder_written_atomically(target) as folder:
             save_file(tensors, folder / _STATE)
             facts = {"step": step, "identity": self._identity}
             (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
-        remove_folder(self._folder)
-        new.rename(self._folder)
+            seal(folder)
+        keep_newest(self._folder)
 
     def load(self, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.AdamW) -> int:
-        """Put the stored state in place; return the steps done.
+        """Put the newest undamaged state in place; return the steps done, 0 where there is none.
 
         Raises:
             Conflict: the state belongs to other data or settings.
         """
-        facts = json.loads((self._folder / _FACTS).read_text(encoding="utf-8"))
+        newest = newest_whole(self._folder, self._log)
+        if newest is None:
+            return 0
+        facts = json.loads((newest / _FACTS).read_text(encoding="utf-8"))
         if facts["identity"] != self._identity:
             raise Conflict(
-                f"The checkpoint in '{self._folder}' was made with other data or settings. "
+                f"The checkpoint in '{newest}' was made with other data or settings. "
                 "Give the same ones, or start anew without --resume."
             )
         step = int(facts["step"])
-        with safe_open(self._folder / _STATE, framework="pt") as file:
+        with safe_open(newest / _STATE, framework="pt") as file:
             names = set(file.keys())
             for name, parameter in parameters.items():
                 parameter.data.copy_(file.get_tensor(name))

@@ -32,6 +32,7 @@ from retrieval.evidence_model import (
 )
 from retrieval.evidence_words import WordScorer
 from training.checkpoint import Checkpoint, rate
+from training.divergence import diverged, unlearned
 from training.evidence_calibration import Scored
 from training.evidence_data import Group, Material, training_pick
 
@@ -112,8 +113,8 @@ def train_evidence(
     # The number of steps may change when a run goes on; everything else may not.
     start = weights_of(run.start) if run.start else ""
     identity = {**asdict(config), "steps": 0, "data": material.sha256, "start": start}
-    checkpoint = Checkpoint(run.folder / "checkpoint", identity)
-    done = checkpoint.load(learned, optimizer) if run.resume and checkpoint.exists() else 0
+    checkpoint = Checkpoint(run.folder / "checkpoint", identity, progress.log)
+    done = checkpoint.load(learned, optimizer) if run.resume else 0
     losses: list[float] = []
     for step in range(done, config.steps):
         factor = rate(step, config.steps, warmup=WARMUP, decay_share=DECAY_SHARE)
@@ -128,6 +129,8 @@ def train_evidence(
         torch.nn.utils.clip_grad_norm_(learned.values(), CLIP)
         optimizer.step()
         losses.append(float(loss.detach()))
+        if reason := unlearned(losses[-1], None):
+            raise diverged(step + 1, reason, config.learning_rate)
         _report(run.folder, step + 1, config.steps, losses, progress)
         stop = progress.stop_requested()
         if stop or (step + 1) % run.checkpoint_every == 0 or step + 1 == config.steps:

@@ -1,5 +1,6 @@
 """From a stored data file to everything a trainer needs; also what people preview."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,10 +79,16 @@ def dataset_of(home: Home, run: Run, tokenizer: ExampleTokenizer | None = None) 
     """Load a run's own copy of its data and stop where a person did not agree to go on.
 
     Raises:
-        DatasetError: bad rows nobody agreed to skip, too few facts, held-out wordings.
+        DatasetError: bad rows nobody agreed to skip, too few facts, held-out wordings; or the copy
+            is damaged.
         NotFound: the copy is gone.
     """
     path = Runs(home).dataset_path(run.id)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != run.dataset_sha256:
+        raise DatasetError(
+            f"The copy of '{run.dataset_name}' in '{path}' is damaged: it is not what the run was "
+            "started with. Start a new run with the original file."
+        )
     dataset = load_dataset(path, checks_for(home.settings, run.config, tokenizer))
     check_agreed(dataset, run.options)
     return dataset

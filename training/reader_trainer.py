@@ -28,6 +28,7 @@ from core.progress import Progress
 from core.settings import Settings
 from core.workspace import folder_written_atomically, remove_folder, write_atomically
 from training.checkpoint import Checkpoint, rate
+from training.divergence import diverged, unlearned
 from training.prefix_tree import Tokens, build_tree
 from training.schedule import passes
 
@@ -100,13 +101,15 @@ def train_reader(
     digest = hashlib.sha256(json.dumps([list(t.ids) for s in steps[:50] for t in s]).encode())
     identity = {**asdict(config), "steps": 0, "data": digest.hexdigest(), "base": source.hash}
     identity["start"] = weights_of(run.start) if run.start else ""
-    checkpoint = Checkpoint(run.folder / "checkpoint", identity)
-    done = checkpoint.load(learned, optimizer) if run.resume and checkpoint.exists() else 0
+    checkpoint = Checkpoint(run.folder / "checkpoint", identity, progress.log)
+    done = checkpoint.load(learned, optimizer) if run.resume else 0
     losses: list[float] = []
     for step in range(done, len(steps)):
         factor = rate(step, len(steps), warmup=WARMUP, decay_share=DECAY_SHARE)
         optimizer.param_groups[0]["lr"] = config.learning_rate * factor
         losses.append(_backward(model, steps[step], config.pass_tokens))
+        if reason := unlearned(losses[-1], None):
+            raise diverged(step + 1, reason, config.learning_rate)
         torch.nn.utils.clip_grad_norm_(learned.values(), CLIP)
         optimizer.step()
         optimizer.zero_grad()

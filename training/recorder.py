@@ -2,20 +2,25 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.errors import InvalidInput, Stopped
+from core.errors import Stopped
 from core.progress import Progress
+from training.checkpoint_files import checkpoint_step
 from training.config import TrainingConfig
+from training.divergence import diverged, unlearned, unsound
 from training.runs import Point, Runs
 from training.schedule import Pass, Plan, early_end, tokens_of
 
 _POINT_SECONDS = 1.0
 """A faster run stores fewer points than steps."""
+_RECENT = 8
+"""Steps whose mean loss must be sound: one alone may be bad and come back."""
 
 
 class Learner(Protocol):
@@ -23,6 +28,8 @@ class Learner(Protocol):
 
     last_loss: float
     """Mean over the learned tokens of the last step, in nats."""
+    guess: float
+    """The loss of taking all tokens for equally likely."""
 
     def mean_loss(self, passes: Sequence[Pass]) -> float | None:
         """Cross-entropy per learned token of examples that are not trained on."""
@@ -43,6 +50,9 @@ class Recorder:
     _validations: list[float] = field(default_factory=list)
     _losses: list[float] = field(default_factory=list)
     """Of the steps since the last stored point, as the next three."""
+    _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    _untrained: float | None = None
+    """Loss of the first step's examples before any was learned; earlier versions kept none."""
     _tokens: int = 0
     _since: float = 0.0
     _started: float = 0.0
@@ -64,14 +74,23 @@ class Recorder:
         self._started = time.monotonic() - earlier
         if checkpoint:
             self.progress.log(f"Resumed after step {self.step:,} of {self._total:,}.")
+            first = points[0] if points else None
+            self._untrained = first.train_loss if first and first.step == 0 else None
         else:
             self.progress.log(f"{self._total:,} steps, {self._before[-1]:,} tokens.")
+            self._untrained = learner.mean_loss(self.plan.steps[0])
+            self._losses = [] if self._untrained is None else [self._untrained]
             self._store(0.0, *self._validate(learner))
         self._since = time.monotonic()
 
     def step_done(self, learner: Learner, step: int, learning_rate: float) -> bool:
-        """Record a step; tell whether the run should end here."""
+        """Record a step; tell whether the run should end here.
+
+        Raises:
+            InvalidInput: training diverged.
+        """
         self.step = step
+        self._require_sound(learner)
         self._tokens += self._before[step] - self._before[step - 1]
         self._losses.append(learner.last_loss)
         spent = time.monotonic() - self._since
@@ -83,7 +102,28 @@ class Recorder:
             self._since = time.monotonic()
         self._report(learner.last_loss)
         self.stopped = step < self._total and self.progress.stop_requested()
-        return self.stopped or (due and early_end(self._validations, self.config.patience))
+        early = due and early_end(self._validations, self.config.patience)
+        if step == self._total or (early and not self.stopped):
+            after = learner.mean_loss(self.plan.steps[0])
+            if after is not None and (reason := unlearned(after, self._untrained)):
+                raise self._diverged(reason)
+        return self.stopped or early
+
+    def _require_sound(self, learner: Learner) -> None:
+        self._recent.append(learner.last_loss)
+        mean = sum(self._recent) / len(self._recent)
+        reason = unsound(mean, learner.guess, self._untrained)
+        # A number that is none never comes back; a bad one may, within a few steps.
+        if reason and (len(self._recent) == _RECENT or not math.isfinite(mean)):
+            raise self._diverged(reason)
+
+    def sound(self, learner: Learner) -> bool:
+        """Tell whether the last step leaves something worth going on from."""
+        return unsound(learner.last_loss, learner.guess, self._untrained) is None
+
+    def _diverged(self, reason: str) -> Exception:
+        config = self.config
+        return diverged(self.step, reason, config.learning_rate, config.gradient_clipping)
 
     def raise_if_stopped(self) -> None:
         """Raise `Stopped` when the run ended because somebody asked."""
@@ -118,18 +158,17 @@ class Recorder:
     def _validate(self, learner: Learner) -> tuple[float | None, float | None]:
         self.progress.update(self.step, self._total, "validating")
         wordings = learner.mean_loss(self.plan.wordings)
+        reading = learner.mean_loss(self.plan.reading)
+        for loss in (wordings, reading):
+            if loss is not None and (reason := unlearned(loss, None)):
+                raise self._diverged(reason)
         if wordings is not None:
             self._validations.append(wordings)
-        return wordings, learner.mean_loss(self.plan.reading)
+        return wordings, reading
 
     def _store(self, learning_rate: float, validation: float | None, reading: float | None) -> None:
         loss = sum(self._losses) / len(self._losses) if self._losses else None
         self._losses = []
-        if loss is not None and not math.isfinite(loss):
-            raise InvalidInput(
-                f"Training diverged before step {self.step:,}: the loss is no number any more. "
-                f"Lower learning_rate ({self.config.learning_rate}), e.g. to a third."
-            )
         point = Point(
             step=self.step,
             epoch=self.plan.epoch(self.step),
@@ -149,11 +188,6 @@ class Recorder:
             seconds = (self._before[-1] - self._before[self.step]) / self._rate
             note += f", {self._rate:,.0f} tokens/s"
         self.progress.update(self.step, self._total, note, seconds)
-
-
-def checkpoint_step(checkpoint: Path) -> int:
-    """The steps that were done when `checkpoint` was written."""
-    return int(checkpoint.name.partition("-")[2])
 
 
 def _last(values: Sequence[float | None]) -> float | None:

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
+from assistant.shelf import Shelf, check_name, name_taken
 from core.database import now
 from core.errors import Conflict, NotFound, WorkspaceError
 from core.home import Home
@@ -58,7 +61,7 @@ class Point:
     step: int
     epoch: float
     train_loss: float | None
-    """Mean since the last point; None at the validation before the first step."""
+    """Mean since the last point; before the first step that of its examples, untrained."""
     validation_loss: float | None
     """On wordings never trained, of facts that are; None between validations."""
     learning_rate: float
@@ -90,22 +93,27 @@ class Runs:
     ) -> int:
         """Store a run and a copy of its data; return its id. Nothing is trained yet.
 
+        The name is the run's from now on, until its adapter is on the shelf or it is deleted.
+
         Raises:
+            InvalidInput: a name that no adapter can have.
+            Conflict: an adapter or an unfinished run has that name.
             WorkspaceError: the copy cannot be written.
         """
+        check_name(name)
         options = options or RunOptions()
         content = dataset.read_bytes()
         with self.home.database.session() as session:
             row = RunRow(
                 name=name,
+                reserved=name,
                 config=config.model_dump(mode="json"),
                 options=_options_json(options),
                 dataset_name=dataset.name,
                 dataset_sha256=hashlib.sha256(content).hexdigest(),
                 account_id=account_id,
             )
-            session.add(row)
-            session.flush()
+            self._reserve(session, row)
             run_id = row.id
             try:
                 self.folder(run_id).mkdir(parents=True, exist_ok=True)
@@ -117,6 +125,31 @@ class Runs:
                     "Free some disk, or make the workspace writable."
                 ) from error
         return run_id
+
+    def _reserve(self, session: Session, row: RunRow) -> None:
+        """Store the row, unless its name is taken.
+
+        The shelf is looked at after the row is written: a run that finishes meanwhile gives its
+        name up only when its adapter is there.
+        """
+        try:
+            session.add(row)
+            session.flush()
+        except IntegrityError as error:
+            if "reserved" not in str(error.orig):
+                raise
+            raise _begun(row.name) from error
+        if Shelf(self.home).taken(row.name):
+            raise Conflict(name_taken(row.name))
+
+    def require_free(self, name: str) -> None:
+        """Raise `Conflict` where `create` would, before anything else is looked at."""
+        check_name(name)
+        if Shelf(self.home).taken(name):
+            raise Conflict(name_taken(name))
+        with self.home.database.session() as session:
+            if session.scalar(select(RunRow.id).where(RunRow.reserved == name)) is not None:
+                raise _begun(name)
 
     def dataset_path(self, run_id: int) -> Path:
         """The run's own copy of its data.
@@ -142,8 +175,8 @@ class Runs:
                 raise NotFound(f"There is no training run {run_id}. `list` shows the runs.")
             return _run(row)
 
-    def list(self, limit: int = 50) -> builtins.list[Run]:
-        """Return the newest runs first."""
+    def list(self, limit: int | None = 50) -> builtins.list[Run]:
+        """Return the newest runs first; `limit` None: all."""
         with self.home.database.session() as session:
             rows = session.scalars(select(RunRow).order_by(RunRow.id.desc()).limit(limit))
             return [_run(row) for row in rows]
@@ -168,10 +201,11 @@ class Runs:
         with self.home.database.session() as session:
             session.get_one(RunRow, run_id).job_id = job_id
 
-    def finish(self, run_id: int, metrics: dict[str, Any]) -> None:
-        """Note that the adapter is on the shelf, and drop the checkpoints."""
+    def finish(self, run_id: int, name: str, metrics: dict[str, Any]) -> None:
+        """Note that the adapter is on the shelf as `name`, and drop the checkpoints."""
         with self.home.database.session() as session:
             row = session.get_one(RunRow, run_id)
+            row.name, row.reserved = name, None
             row.finished_at, row.metrics = now(), metrics
         remove_folder(self.folder(run_id) / "checkpoints")
 
@@ -180,6 +214,12 @@ class Runs:
         store = JobStore(self.home.database)
         if run.job_id is not None and store.get(run.job_id).active:
             raise Conflict(f"Run {run.id} '{run.name}' is being trained. Stop it first.")
+
+    def require_unused(self, adapter: str) -> None:
+        """Raise `Conflict` while a run that goes on from `adapter` is trained, or waits to be."""
+        for run in self.list(limit=None):
+            if run.finished_at is None and run.options.from_adapter == adapter:
+                self.require_idle(run)
 
     def delete(self, run_id: int) -> None:
         """Delete a run, its points, its copy of the data and its checkpoints.
@@ -217,6 +257,14 @@ class Runs:
             )
             query = select(func.max(RunPointRow.seconds)).where(RunPointRow.run_id == run_id)
             return session.scalar(query) or 0.0
+
+
+def _begun(name: str) -> Conflict:
+    return Conflict(
+        f"The run '{name}' was begun and not finished, and its adapter will have that name. Choose "
+        "another, or go on with that run: resume it on the Training page or with --resume. Or "
+        f"delete it there, or with: python -m training delete {name}"
+    )
 
 
 def free_bytes(folder: Path) -> int:

@@ -45,7 +45,10 @@ def plan(curriculum: Curriculum, config: TrainingConfig, encode: Encode) -> Plan
     batch: list[Tokens] = []
     for unit in (unit for epoch in curriculum.epochs for unit in epoch):
         for example in unit:
-            tokens = known.setdefault(example, encode(example))
+            # Looked up first: most examples come back in every epoch.
+            if example not in known:
+                known[example] = encode(example)
+            tokens = known[example]
             if len(tokens.ids) > config.max_tokens:
                 too_long += 1
             else:

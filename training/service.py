@@ -8,13 +8,14 @@ from typing import Any
 from assistant.manifest import Manifest, read_manifest
 from assistant.profiles import fitted
 from assistant.prompts import profile_of
-from assistant.shelf import Shelf, check_name
-from core.errors import Conflict, NotFound
+from assistant.shelf import Shelf
+from core.errors import NotFound
 from core.home import Home
 from core.progress import Progress
 from retrieval.service import Retrieval, open_retrieval
 from training.config import TrainingConfig
 from training.dataset import Dataset, load_dataset
+from training.installing import built_before, install
 from training.preparation import (
     Rendered,
     check_agreed,
@@ -70,12 +71,8 @@ def start_run(
         Conflict: an adapter of that name exists, or a run of that name is not finished.
         NotFound: the adapter to train on from.
     """
-    check_name(name)
     shelf, runs = Shelf(home), Runs(home)
-    if name in {adapter.name for adapter in shelf.list()}:
-        raise Conflict(
-            f"There is an adapter '{name}' already. Choose another name, or delete it first."
-        )
+    runs.require_free(name)
     if options.from_adapter is not None:
         shelf.get(options.from_adapter)
     check_agreed(load_dataset(dataset, checks_for(home.settings, config)), options)
@@ -95,6 +92,11 @@ def execute(home: Home, run_id: int, progress: Progress) -> dict[str, Any]:
     run = Runs(home).get(run_id)
     if run.finished_at is not None:
         return result_of(home, read_manifest(Shelf(home).get(run.name).ref.path))
+    manifest = built_before(home, run) or _trained(home, run, progress)
+    return result_of(home, install(home, run, manifest, progress))
+
+
+def _trained(home: Home, run: Run, progress: Progress) -> Manifest:
     dataset = dataset_of(home, run)
     # The prompts that are learned are those that this model is served with.
     home = fitted(home)
@@ -103,7 +105,7 @@ def execute(home: Home, run_id: int, progress: Progress) -> dict[str, Any]:
     # Here, not above: torch and TRL take seconds to import.
     from training.trainer import train
 
-    return result_of(home, train(home, retrieval, run_id, run.config, dataset, progress))
+    return train(home, retrieval, run.id, run.config, dataset, progress)
 
 
 def _quieten() -> None:
@@ -124,23 +126,30 @@ def result_of(home: Home, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def delete_adapter(home: Home, name: str) -> dict[str, Any]:
+def delete_adapter(home: Home, name: str, heir: str | None = None) -> dict[str, Any]:
     """Delete an adapter and the runs that made it or were to make it.
+
+    Args:
+        home: the installation.
+        name: of the adapter.
+        heir: who becomes the default where it is, as for `Shelf.delete`.
 
     Raises:
         NotFound: neither an adapter nor a run has that name.
-        Conflict: a job works on one of the runs; nothing is deleted.
+        Conflict: a job works on one of the runs, or on one that goes on from the adapter; or it is
+            the default and no possible heir is named. Nothing is deleted.
     """
     shelf, runs = Shelf(home), Runs(home)
-    named = [run for run in runs.list(limit=100_000) if run.name == name]
+    named = [run for run in runs.list(limit=None) if run.name == name]
     for run in named:
         runs.require_idle(run)
+    runs.require_unused(name)
     made = [run.id for run in named]
     on_shelf = name in {adapter.name for adapter in shelf.list()}
     if on_shelf:
-        shelf.delete(name)
+        shelf.delete(name, heir)
     elif not made:
         raise NotFound(f"There is no adapter or run '{name}'. `list` shows them.")
     for run_id in made:
         runs.delete(run_id)
-    return {"deleted": name, "adapter": on_shelf, "runs": made}
+    return {"deleted": name, "adapter": on_shelf, "runs": made, "default": shelf.default()}

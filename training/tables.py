@@ -16,11 +16,14 @@ class RunRow(Base):
     __table_args__ = (
         Index("ix_training_runs_name", "name"),
         Index("ix_training_runs_job_id", "job_id"),
+        Index("uq_training_runs_reserved", "reserved", unique=True),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64))
+    reserved: Mapped[str | None] = mapped_column(String(64))
+    """The name again, which nobody else may take until the adapter is on the shelf."""
     config: Mapped[dict[str, Any]] = mapped_column(JSON)
     options: Mapped[dict[str, Any]] = mapped_column(JSON)
     dataset_name: Mapped[str] = mapped_column(Text)

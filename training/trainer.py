@@ -7,6 +7,7 @@ where a token is learned.
 
 import errno
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from trl import SFTConfig, SFTTrainer
 from assistant.engines.adapter_files import check_adapter, weights_hash
 from assistant.engines.source import ModelSource, locate_model
 from assistant.engines.transformers_loading import Loaded, load
-from assistant.manifest import CONFIG, AdapterInfo, Manifest
+from assistant.manifest import CONFIG, MANIFEST, AdapterInfo, Manifest
 from assistant.prompts import QUOTING_VERSION, profile_of
 from assistant.shelf import Shelf
 from core.database import now
@@ -30,17 +31,20 @@ from core.home import Home
 from core.progress import Progress
 from core.workspace import remove_folder, write_atomically
 from retrieval.service import Retrieval
+from training.checkpoint_files import checkpoint_folder, keep_newest, newest_whole, seal
 from training.config import TrainingConfig
 from training.dataset import Dataset
+from training.installing import built_folder
+from training.plan_files import read_plan, write_plan
 from training.prefix_tree import build_tree
 from training.preparation import passages_for, prepare, restricted_warnings
-from training.recorder import Recorder, checkpoint_step
+from training.recorder import Recorder
 from training.runs import Run, Runs, free_bytes
-from training.schedule import Pass, Plan, Step, plan_from_json, plan_to_json
+from training.schedule import Pass, Plan, Step
 from training.tokenizer import ChatTokenizer
 
-_COMPLETE = "complete"
-"""Written into a checkpoint when all of it is on disk."""
+_UNREAD = "training_args.bin"
+"""A pickle that the trainer writes into checkpoints and never reads."""
 _LOW_DISK = 64 << 20
 
 
@@ -52,12 +56,13 @@ def train(
     dataset: Dataset,
     progress: Progress,
 ) -> Manifest:
-    """Train the adapter of a run, or go on from its last checkpoint; return its manifest.
+    """Build the adapter of a run, or go on from its last whole checkpoint; return its manifest.
 
     Without `retrieval`, or with no document open to everybody, the run is closed-book.
 
     Raises:
         Stopped: somebody asked to stop; a checkpoint is kept.
+        InvalidInput: training diverged; the last sound checkpoint is kept.
         InhouseError: the model, the data or the disk do not serve; with the remedy.
     """
     runs = Runs(home)
@@ -76,11 +81,11 @@ def train(
             check_adapter(basis.ref, source)
         loaded = load(source, settings, training=True)
         trainer = _trainer(loaded, config, plan, folder, basis)
-        checkpoint = last_checkpoint(folder)
+        checkpoint = newest_whole(folder, progress.log)
         trainer.add_callback(_Listener(recorder, trainer, checkpoint))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         recorder.raise_if_stopped()
-        return _install(home, run, source, trainer, recorder, basis)
+        return _build(home, run, source, trainer, recorder.metrics())
     except (OSError, RuntimeError) as error:
         explained = _explained(error, folder)
         if explained is None:
@@ -107,22 +112,23 @@ def planned(
     progress: Progress,
 ) -> Plan:
     """Return the run's steps: made once, so that documents may change before it is resumed."""
-    stored = Runs(home).folder(run.id) / "plan.json"
+    folder = Runs(home).folder(run.id)
+    stored = folder / "plan.json"
     if stored.exists():
-        return plan_from_json(stored.read_text("utf-8"))
+        found = read_plan(stored)
+        if found is not None:
+            return found
+        progress.log(
+            "The stored plan of this run is damaged: it is made anew, from the first step."
+        )
+        remove_folder(folder / "checkpoints")
     tokenizer = ChatTokenizer(source)
     for warning in restricted_warnings(dataset, retrieval):
         progress.log(warning)
     library = passages_for(home, retrieval, run.config, tokenizer, basis_of(home, run))
     made = prepare(dataset, run.config, library, tokenizer, progress, profile_of(home.settings))
-    write_atomically(stored, plan_to_json(made).encode())
+    write_plan(stored, made)
     return made
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint that was written to the end."""
-    whole = [path.parent for path in folder.glob(f"checkpoint-*/{_COMPLETE}")]
-    return max(whole, key=checkpoint_step, default=None)
 
 
 class TreeTrainer(SFTTrainer):  # type: ignore[misc]
@@ -130,6 +136,16 @@ class TreeTrainer(SFTTrainer):  # type: ignore[misc]
 
     last_loss = 0.0
     """Mean over the learned tokens of the last step, in nats."""
+
+    @property
+    def guess(self) -> float:
+        """The loss of taking all tokens for equally likely."""
+        return math.log(self.model.config.get_text_config().vocab_size)
+
+    def learned_weights_are_numbers(self) -> bool:
+        """Tell whether no learned weight is infinite or no number."""
+        learned = (one for one in self.model.parameters() if one.requires_grad)
+        return all(bool(torch.isfinite(one).all()) for one in learned)
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -207,8 +223,15 @@ class _Listener(TrainerCallback):  # type: ignore[misc]
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        write_atomically(folder / _COMPLETE, b"")
+        parent = Path(args.output_dir)
+        folder = checkpoint_folder(parent, state.global_step)
+        trainer = self._trainer
+        if not (self._recorder.sound(trainer) and trainer.learned_weights_are_numbers()):
+            remove_folder(folder)
+            return
+        (folder / _UNREAD).unlink(missing_ok=True)
+        seal(folder)
+        keep_newest(parent)
 
 
 def tensors(examples: Pass) -> dict[str, torch.Tensor]:
@@ -284,7 +307,7 @@ def _arguments(loaded: Loaded, config: TrainingConfig, steps: int, folder: Path)
         fp16=loaded.dtype is torch.float16,
         save_strategy="steps",
         save_steps=config.checkpoint_every,
-        save_total_limit=2,
+        # Not `save_total_limit`: that deletes an older one before the new one is whole.
         logging_strategy="no",
         report_to="none",
         push_to_hub=False,
@@ -296,18 +319,13 @@ def _arguments(loaded: Loaded, config: TrainingConfig, steps: int, folder: Path)
     )
 
 
-def _install(
-    home: Home,
-    run: Run,
-    source: ModelSource,
-    trained: TreeTrainer,
-    recorder: Recorder,
-    basis: AdapterInfo | None,
+def _build(
+    home: Home, run: Run, source: ModelSource, trained: TreeTrainer, metrics: dict[str, Any]
 ) -> Manifest:
-    """Write the adapter beside, and have the shelf move it into place."""
-    runs, metrics = Runs(home), recorder.metrics()
+    """Write the adapter into the run's folder, its manifest last."""
+    basis = basis_of(home, run)
     reads_quotations = basis is not None and basis.reads_quotations
-    built = runs.folder(run.id) / "adapter"
+    built = built_folder(home, run)
     remove_folder(built)
     for parameter in trained.model.parameters():
         # Half the size. What the rounding costs in answers has not been measured.
@@ -328,10 +346,7 @@ def _install(
         prompt_version=QUOTING_VERSION if reads_quotations else profile_of(home.settings).version,
         notes=f"Run {run.id} on {run.dataset_name}.",
     )
-    write_atomically(built / "manifest.json", manifest.to_json().encode())
-    Shelf(home).install(run.name, built)
-    remove_folder(built)
-    runs.finish(run.id, metrics)
+    write_atomically(built / MANIFEST, manifest.to_json().encode())
     return manifest
 
 

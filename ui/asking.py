@@ -27,18 +27,21 @@ def ask(services: Services, account: Account, asked: Asked) -> Turn:
     Raises:
         TooManyRequests: too many questions are open, of this account or of all.
         InvalidInput: an empty or too long question, or no adapter for a mode that needs one.
+        PermissionDenied: an adapter that this account may not use.
         NotFound: the conversation is not there, or not this account's; or the adapter is not.
     """
     conversations = services.conversations
     known = asked.conversation_id
     if known is not None:
         conversations.get(known, account)
+    tuned = any(mode.uses_adapter for mode in asked.modes)
+    adapter = services.shelf.choose(account, asked.adapter) if tuned else None
     questions = [
         Question(
             text=asked.text.strip(),
             mode=mode,
             history=() if known is None else tuple(conversations.history(known, mode, account)),
-            adapter=asked.adapter if mode.uses_adapter else None,
+            adapter=adapter if mode.uses_adapter else None,
             reader=reader_of(account),
         )
         for mode in asked.modes

@@ -13,6 +13,8 @@ from eval.arms import Plan, parse_modes
 from eval.audit import Audit
 from eval.formatting import figure
 from eval.recommend import label
+from ui.confirm import ask, bind, confirmation
+from ui.evaluation_view import STATES
 from ui.guard import chosen, message, note
 from ui.markup import piece
 from ui.parts import TICK, html, job_html
@@ -45,7 +47,7 @@ class AuditPanel:
         """Fill the form and the list; employees see neither."""
         if account.role is not Role.ADMIN:
             return [gr.update(visible=False), *(gr.update() for _ in range(2)), "", "",
-                    gr.update(), gr.update(active=False)]  # fmt: skip
+                    gr.update(), gr.update(active=False), gr.update()]  # fmt: skip
         sets = [(f"{one.name} ({len(one.questions)})", one.id) for one in self._sets.list()]
         return [
             gr.update(visible=True), gr.update(choices=known_models(self._home)),
@@ -53,7 +55,7 @@ class AuditPanel:
         ]  # fmt: skip
 
     def watch(self, account: Account) -> list[Any]:
-        """Return the list, the newest job, and the choice of one to delete."""
+        """Return the newest job, the list, the choice of one to delete, and whether it can stop."""
         newest = next(iter(self._jobs.list(KIND, limit=1)), None)
         active = newest is not None and newest.active
         shown = newest if newest and (active or newest.message) else None
@@ -61,7 +63,7 @@ class AuditPanel:
         choices = [(f"{one.id}: {', '.join(one.models)}", one.id) for one in audits]
         return [
             job_html(shown), audits_html(audits), gr.update(choices=choices),
-            gr.update(active=active),
+            gr.update(active=active), gr.update(visible=active),
         ]  # fmt: skip
 
     def run(self, account: Account, *values: Any) -> list[Any]:
@@ -84,21 +86,34 @@ class AuditPanel:
         self._audit.record(account.name, "audit.run", ", ".join(wanted), detail)
         return self.watch(account)
 
-    def delete(self, account: Account, audit_id: Any) -> list[Any]:
+    def ask_delete(self, account: Account, audit_id: Any) -> list[Any]:
+        """Ask before deleting an audit."""
+        one = self._audits.get(chosen([audit_id] if audit_id else None, "an audit")[0])
+        question = f"Delete audit {one.id} of {', '.join(one.models)}, with its report?"
+        return ask(one.id, question, loss="Its evaluations stay. This cannot be undone.")
+
+    def delete(self, account: Account, audit_id: int) -> list[Any]:
         """Delete an audit; the evaluations that it made stay."""
-        one = chosen([audit_id] if audit_id else None, "an audit")[0]
-        models = ", ".join(self._audits.get(one).models)
-        self._audits.delete(one)
-        self._audit.record(account.name, "audit.delete", models, {"audit": one})
+        models = ", ".join(self._audits.get(audit_id).models)
+        self._audits.delete(audit_id)
+        self._audit.record(account.name, "audit.delete", models, {"audit": audit_id})
         note("The audit is deleted.")
-        job, rows, choice, timer = self.watch(account)
-        return [job, rows, {**choice, "value": None}, timer]
+        job, rows, choice, *rest = self.watch(account)
+        return [job, rows, {**choice, "value": None}, *rest]
+
+    def stop(self, account: Account) -> list[Any]:
+        """Stop measuring; models that are measured stay so."""
+        for job in self._jobs.list(KIND, limit=10):
+            if job.active:
+                self._jobs.stop(job.id)
+                self._audit.record(account.name, "job.stop", job.title, {"job": job.id})
+        return self.watch(account)
 
 
 def audits_html(audits: Sequence[Audit]) -> str:
     """Render the stored audits, newest first."""
     rows = [(one, [_figures(result) for result in one.results]) for one in audits]
-    return piece("audits.html", rows=rows)
+    return piece("audits.html", rows=rows, states=STATES)
 
 
 def _figures(result: Any) -> dict[str, Any]:
@@ -126,13 +141,17 @@ def audit_panel(blocks: Any, services: Services) -> None:
                 limit = gr.Number(
                     label="Questions at most (0: all)", value=0, precision=0, minimum=0
                 )
-            run = gr.Button("Measure", variant="primary")
+            with gr.Row():
+                run = gr.Button("Measure", variant="primary")
+                stop = gr.Button("Stop measuring", visible=False)
             with gr.Row(elem_classes="finder"):
                 one = gr.Dropdown(label="Audit", choices=[], value=None, scale=4)
-                delete = gr.Button("Delete this audit", size="sm", scale=0)
+                delete = gr.Button("Delete this audit…", size="sm", scale=0)
+            deleting = confirmation("Delete the audit")
     timer = gr.Timer(TICK, active=False)
-    watched = [job, rows, one, timer]
+    watched = [job, rows, one, timer, stop]
     guard.employee(blocks.load, panel.load, None, [plate, models, sets, *watched])
     guard.admin(run.click, panel.run, [models, sets, modes, limit], watched)
     guard.admin(timer.tick, panel.watch, None, watched)
-    guard.admin(delete.click, panel.delete, [one], watched)
+    guard.admin(stop.click, panel.stop, None, watched)
+    bind(guard, deleting, delete.click, (panel.ask_delete, [one]), (panel.delete, watched))

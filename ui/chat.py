@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.modes import AnswerMode
+from assistant.shelf import NONE_APPROVED
 from core.errors import NotFound
 from core.permissions import Account, Role, reader_of
 from ui.asking import Asked, ask
@@ -84,7 +85,7 @@ class AskPage:
             return piece(
                 "welcome.html", documents=self._library.count(reader),
                 adapters=sum(
-                    one.problem is None and not one.built_in for one in self._shelf.list()
+                    not one.built_in for one in self._shelf.usable_by(account)
                 ),
                 admin=account.role is Role.ADMIN,
             )  # fmt: skip
@@ -92,13 +93,13 @@ class AskPage:
         return conversation_html(self._conversations.get(current, account), answering=answering)
 
     def adapters(self, account: Account, chosen: Any) -> list[Any]:
-        """Return the adapters that can be used now; new ones appear without a restart."""
-        usable = [one for one in self._shelf.list() if one.problem is None]
+        """Return the adapters that this account may use now; new ones appear without a restart."""
+        usable = self._shelf.usable_by(account)
         names, default = [one.name for one in usable], self._shelf.default()
+        if not names:
+            return [gr.update(choices=[(NONE_APPROVED, "")], value="")]
+        # Without a default nothing is chosen: what answers is a person's decision.
         value = chosen if chosen in names else default if default in names else None
-        if value is None:
-            # Never the built-in one by itself: it was not taught this company's facts.
-            value = next((one.name for one in usable if not one.built_in), None)
         labels = [(adapter_label(one, default), one.name) for one in usable]
         return [gr.update(choices=labels, value=value)]
 

@@ -10,6 +10,7 @@ from eval.diagnosis import CAUSES
 from eval.evaluations import Evaluation, RowFilter
 from ui.audits import audit_panel
 from ui.comparison import comparison_panel
+from ui.confirm import ask, bind, confirmation
 from ui.evaluation_form import evaluation_form, judges, plan_of
 from ui.evaluation_view import answers_html, history_html, live_html, report_html
 from ui.guard import chosen, note
@@ -43,7 +44,7 @@ class EvaluationPage:
         return [
             gr.update(visible=admin),
             gr.update(visible=admin),
-            *self.choices(account),
+            *(self.choices(account) if admin else [gr.update()] * 3),
             *self.history(account),
             gr.update(value=newest.id if newest else None),
             *self.show(account, newest.id if newest else None),
@@ -171,12 +172,20 @@ class EvaluationPage:
                 self._audit.record(account.name, "job.stop", job.title, {"job": job.id})
         return self.watch(account)
 
-    def delete(self, account: Account, evaluation_id: Any) -> list[Any]:
-        """Delete a finished evaluation and its report."""
-        one = chosen([evaluation_id] if evaluation_id else None, "an evaluation")[0]
-        title = self._evaluations.get(one).title
-        self._evaluations.delete(one)
-        self._audit.record(account.name, "evaluation.delete", title, {"evaluation": one})
+    def ask_delete(self, account: Account, evaluation_id: Any) -> list[Any]:
+        """Ask before deleting an evaluation."""
+        number = chosen([evaluation_id] if evaluation_id else None, "an evaluation")[0]
+        question = (
+            f"Delete evaluation {number} “{self._evaluations.get(number).title}” and its report?"
+        )
+        return ask(number, question)
+
+    def delete(self, account: Account, evaluation_id: int) -> list[Any]:
+        """Delete an evaluation that is not at work, and its report."""
+        title = self._evaluations.get(evaluation_id).title
+        self._evaluations.delete(evaluation_id)
+        detail = {"evaluation": evaluation_id}
+        self._audit.record(account.name, "evaluation.delete", title, detail)
         note("The evaluation is deleted.")
         history, choice = self.history(account)
         return [history, {**choice, "value": None}, *self.show(account, None)]
@@ -196,7 +205,8 @@ def evaluation_page(blocks: Any, services: Services) -> None:
             job, live = html(), html()
         with gr.Row(elem_classes="finder"):
             picked = gr.Dropdown(label="Report", choices=[], value=None, scale=4)
-            delete = gr.Button("Delete this evaluation", size="sm", scale=0, visible=False)
+            delete = gr.Button("Delete this evaluation…", size="sm", scale=0, visible=False)
+        deleting = confirmation("Delete the evaluation")
         report = html()
         with gr.Column(visible=False, elem_classes="plate") as explorer:
             filters = _filters()
@@ -223,7 +233,8 @@ def evaluation_page(blocks: Any, services: Services) -> None:
     guard.admin(form.run.click, page.run, form.inputs, watched)
     guard.admin(form.stop.click, page.stop, None, watched)
     guard.admin(timer.tick, page.tick, None, [*watched, *listed, *shown])
-    guard.admin(delete.click, page.delete, [picked], [*listed, *shown])
+    bind(guard, deleting, delete.click, (page.ask_delete, [picked]),
+         (page.delete, [*listed, *shown]))  # fmt: skip
 
 
 def _filters() -> list[Any]:

@@ -4,8 +4,10 @@ from typing import Any
 
 import gradio as gr
 
+from assistant.shelf import NO_ADAPTER
 from core.errors import Conflict
 from core.permissions import Account
+from ui.confirm import ask, closed, confirmation, confirmed, leave
 from ui.guard import message, note
 from ui.markup import piece
 from ui.parts import TICK, adapter_label, html, job_html
@@ -14,6 +16,7 @@ from ui.training_view import shelf_html
 
 EVALUATE = "evaluate"
 DECISIONS = 20
+NOBODY = ("Nothing: fine-tuned answers are off until an adapter is promoted", NO_ADAPTER)
 
 
 class PromotionPanel:
@@ -26,6 +29,8 @@ class PromotionPanel:
         self._gate = services.gate
         self._jobs = services.jobs
         self._shelf = services.shelf
+        self._runs = services.runs
+        self._evaluations = services.evaluations
 
     def listing(self, account: Account) -> list[Any]:
         """Return the shelf, the choice of an adapter, the decisions, and whether one can go."""
@@ -120,25 +125,39 @@ class PromotionPanel:
         return [piece("confirm_clear.html", name=self._shelf.default()), gr.update(visible=True)]
 
     def ask_delete(self, account: Account, name: Any) -> list[Any]:
-        """Ask before deleting an adapter."""
+        """Ask before deleting an adapter, and what replaces it where it is the default."""
         chosen = self._picked(name)
-        self._shelf.require_deletable(chosen)
-        return [piece("confirm_adapter.html", name=chosen), gr.update(visible=True)]
+        self._require_unused(chosen)
+        is_default = self._shelf.default() == chosen
+        question = f"Delete the adapter “{chosen}”?"
+        if is_default:
+            question += " It is the default that employees get: say what they get instead."
+        loss = "Answers already given keep saying that it made them. This cannot be undone."
+        heirs = [(heir, heir) for heir in self._shelf.heirs(chosen)] if is_default else []
+        return [
+            *ask(chosen, question, loss=loss),
+            gr.update(visible=is_default, choices=[*heirs, NOBODY], value=None),
+        ]
 
-    def delete(self, account: Account, name: Any) -> list[Any]:
-        """Delete an adapter; if it is the default, that is a decision of its own."""
-        chosen = self._picked(name)
-        self._shelf.require_deletable(chosen)
-        if self._shelf.default() == chosen:
-            reason = f"'{chosen}' was deleted"
-            self._gate.clear(reason, account.id)
-            self._record(account, chosen, "cleared", reason)
-        self._shelf.delete(chosen)
-        self._audit.record(account.name, "adapter.delete", chosen)
+    def delete(self, account: Account, asked: Any, heir: Any) -> list[Any]:
+        """Delete an adapter; what replaces the default is a decision of its own."""
+        chosen = self._picked(confirmed(asked))
+        self._require_unused(chosen)
+        before = self._shelf.default()
+        self._gate.delete(chosen, str(heir) if heir else None, account.id)
+        self._audit.record(
+            account.name, "adapter.delete", chosen,
+            {"default": self._shelf.default()} if before == chosen else None,
+        )  # fmt: skip
         note(f"“{chosen}” is deleted.")
         table, choice, *rest = self.listing(account)
-        cleared = self.judge(account, None)
-        return [table, {**choice, "value": None}, *rest, *cleared, gr.update(visible=False)]
+        judged = self.judge(account, None)
+        return [*closed(), table, {**choice, "value": None}, *rest, *judged]
+
+    def _require_unused(self, adapter: str) -> None:
+        self._shelf.require_deletable(adapter)
+        self._runs.require_unused(adapter)
+        self._evaluations.require_unused(adapter)
 
     def _picked(self, name: Any) -> str:
         if not name:
@@ -163,14 +182,14 @@ def promotion_panel(services: Services) -> tuple[PromotionPanel, list[Any]]:
             make = gr.Button("Make it the default", variant="primary", size="sm", visible=False)
             run = gr.Button("Run the missing evaluation", size="sm", visible=False)
             clear = gr.Button("Use no adapter…", size="sm", visible=False)
-            ask = gr.Button("Delete…", size="sm")
+            ask_delete = gr.Button("Delete…", size="sm")
         with gr.Group(visible=False, elem_classes="confirm") as closed:
             reason = gr.Textbox(
                 label="Override the gate: why? It is kept with your name.", max_lines=3
             )
             force = gr.Button("Make it the default all the same", variant="stop", size="sm")
-        clear_parts = _question("Use no adapter", "Keep the default", asks_why=True)
-        delete_parts = _question("Delete the adapter", "Keep it")
+        group, text, yes, no, why = _question()
+        deleting = confirmation("Delete the adapter", choice="What employees get instead")
     timer = gr.Timer(TICK, active=False)
     html("<h2>Decisions</h2>")
     decisions = html()
@@ -181,23 +200,22 @@ def promotion_panel(services: Services) -> tuple[PromotionPanel, list[Any]]:
     guard.admin(make.click, panel.promote, [one], [*listed, *judged, reason])
     guard.admin(force.click, panel.override, [one, reason], [*listed, *judged, reason])
     guard.admin(run.click, panel.queue, [one], judged)
-    group, text, yes, no, why = clear_parts
     guard.admin(clear.click, panel.ask_clear, None, [text, group])
     guard.admin(yes.click, panel.clear, [one, why], [*listed, *judged, why, group])
     guard.admin(no.click, hide, None, [group])
-    group, text, yes, no, _ = delete_parts
-    guard.admin(ask.click, panel.ask_delete, [one], [text, group])
-    guard.admin(yes.click, panel.delete, [one], [*listed, *judged, group])
-    guard.admin(no.click, hide, None, [group])
+    guard.admin(ask_delete.click, panel.ask_delete, [one], [*deleting.parts, deleting.choice])
+    guard.admin(deleting.yes.click, panel.delete, [deleting.asked, deleting.choice],
+                [*deleting.parts, *listed, *judged])  # fmt: skip
+    guard.admin(deleting.no.click, leave, None, deleting.parts)
     return panel, listed
 
 
-def _question(yes: str, no: str, *, asks_why: bool = False) -> tuple[Any, Any, Any, Any, Any]:
-    """A hidden question: group, text, the two buttons, and a reason where one is asked for."""
+def _question() -> tuple[Any, Any, Any, Any, Any]:
+    """The hidden question whether the default shall go, and why."""
     with gr.Group(visible=False, elem_classes="confirm") as group:
         text = html()
-        why = gr.Textbox(label="Why? It is kept with your name.", max_lines=3) if asks_why else None
+        why = gr.Textbox(label="Why? It is kept with your name.", max_lines=3)
         with gr.Row():
-            agree = gr.Button(yes, variant="stop", size="sm")
-            keep = gr.Button(no, size="sm")
+            agree = gr.Button("Use no adapter", variant="stop", size="sm")
+            keep = gr.Button("Keep the default", size="sm")
     return group, text, agree, keep, why

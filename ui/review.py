@@ -10,6 +10,7 @@ from eval.candidates import Candidate, Source
 from eval.drafts import KIND, DraftPlan
 from eval.from_feedback import collect
 from eval.questions import Kind, join_list
+from ui.confirm import ask, bind, confirmation
 from ui.guard import message
 from ui.markup import piece
 from ui.parts import TICK, html, job_html
@@ -94,12 +95,19 @@ class ReviewPage:
         shown[5] = piece("candidate_accepted.html", s=saved)
         return shown
 
-    def refuse(self, account: Account, source: Any, candidate_id: Any) -> list[Any]:
-        """Refuse the proposal for good, and show the next."""
+    def ask_refuse(self, account: Account, source: Any, candidate_id: Any) -> list[Any]:
+        """Ask before refusing: nothing of a refused question is kept."""
         if not candidate_id:
             raise message("There is no proposed question to refuse.", "Nothing to review")
-        self._candidates.refuse(int(candidate_id), author=account.name)
-        self._audit.record(account.name, "questions.refuse", f"candidate {int(candidate_id)}")
+        one = self._candidates.get(int(candidate_id))
+        question = f"Refuse “{one.row.get('question', '')}” for good?"
+        return ask((source, one.id), question, loss="It is not proposed again.")
+
+    def refuse(self, account: Account, asked: tuple[Any, int]) -> list[Any]:
+        """Refuse the proposal for good, and show the next."""
+        source, candidate_id = asked
+        self._candidates.refuse(candidate_id, author=account.name)
+        self._audit.record(account.name, "questions.refuse", f"candidate {candidate_id}")
         return self.next(account, source, candidate_id)
 
     def draft(self, account: Account, documents: Any, count: Any) -> list[Any]:
@@ -172,8 +180,9 @@ def review_tab(blocks: Any, services: Services) -> None:
         )  # fmt: skip
         with gr.Row():
             accept = gr.Button("Accept", variant="primary", scale=2)
-            refuse = gr.Button("Refuse", scale=1)
+            refuse = gr.Button("Refuse…", scale=1)
             later = gr.Button("Later", scale=1)
+        refusing = confirmation("Refuse it")
     told = html()
     timer = gr.Timer(TICK, active=False)
     shown = [counted, current, panel, name, about, told, *fields]
@@ -182,7 +191,8 @@ def review_tab(blocks: Any, services: Services) -> None:
     guard.admin(source.input, page.next, [source, gr.State(0)], shown)
     guard.admin(later.click, page.later, [source, current], shown)
     guard.admin(accept.click, page.accept, [source, current, name, *fields], shown)
-    guard.admin(refuse.click, page.refuse, [source, current], shown)
+    bind(guard, refusing, refuse.click, (page.ask_refuse, [source, current]),
+         (page.refuse, shown))  # fmt: skip
     guard.admin(draft.click, page.draft, [documents, count], watched)
     guard.admin(stop.click, page.stop, None, watched)
     guard.admin(timer.tick, page.tick, [source, current], [*watched, *shown])

@@ -19,6 +19,7 @@ from training.overlap import overlapping_wordings
 from training.preparation import Rendered, checks_for, passages_for, preview
 from training.runs import Run, RunOptions
 from training.service import start_run
+from ui.confirm import ask
 from ui.guard import message, note
 from ui.markup import piece
 from ui.parts import adapter_label, one_file
@@ -158,18 +159,25 @@ class TrainingPage:
 
     def ask_discard(self, account: Account, run_id: Any) -> list[Any]:
         """Ask before deleting a run."""
-        return [piece("confirm_run.html", run=self._chosen_run(run_id)), gr.update(visible=True)]
-
-    def discard(self, account: Account, run_id: Any) -> list[Any]:
-        """Delete a run; an adapter that it made stays."""
         run = self._chosen_run(run_id)
+        left = "The adapter that it made stays on the shelf." if run.finished_at else (
+            "It cannot be resumed then."
+        )  # fmt: skip
+        question = (
+            f"Delete run {run.id} “{run.name}”, with its curve, its copy of the data and its "
+            "checkpoints?"
+        )
+        return ask(run.id, question, loss=left)
+
+    def discard(self, account: Account, run_id: int) -> list[Any]:
+        """Delete a run; an adapter that it made stays."""
+        run = self._runs.get(run_id)
         self._runs.delete(run.id)
         self._audit.record(account.name, "training.delete", run.name, {"run": run.id})
         note(f"Run {run.id} “{run.name}” is deleted.")
         newest = self._runs.list(1)
         shown = newest[0].id if newest else None
-        hidden = gr.update(visible=False)
-        return [hidden, *self.listing(account, shown), *self.watch(account, shown)]
+        return [*self.listing(account, shown), *self.watch(account, shown)]
 
     def _checked_data(self, data: str) -> Path:
         # The page holds the path only as a hint: nothing outside the uploads may be named.

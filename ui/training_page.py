@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 import gradio as gr
 
 from training.config import Preset, TrainingConfig, preset
+from ui.confirm import bind, confirmation
 from ui.guard import Guard
 from ui.parts import TICK, html, sheet
 from ui.promotion import promotion_panel
@@ -98,25 +99,15 @@ def _run_tools() -> dict[str, Any]:
     with gr.Row(elem_classes="tools"):
         resume = gr.Button("Resume the run", size="sm", visible=False)
         ask = gr.Button("Delete the run…", size="sm", visible=False)
-    with gr.Group(visible=False, elem_classes="confirm") as confirm:
-        text = html()
-        with gr.Row():
-            delete = gr.Button("Delete it", variant="stop", size="sm")
-            keep = gr.Button("Keep it", size="sm")
-    return {
-        "resume": resume, "ask": ask, "confirm": confirm, "text": text, "delete": delete,
-        "keep": keep,
-    }  # fmt: skip
+    return {"resume": resume, "ask": ask, "confirm": confirmation("Delete it")}
 
 
 def _wire_run_tools(
     guard: Guard, page: TrainingPage, tools: dict[str, Any], picked: Any, shown: list[Any]
 ) -> None:
-    confirm = tools["confirm"]
     guard.admin(tools["resume"].click, page.resume, [picked], shown)
-    guard.admin(tools["ask"].click, page.ask_discard, [picked], [tools["text"], confirm])
-    guard.admin(tools["delete"].click, page.discard, [picked], [confirm, *shown])
-    guard.admin(tools["keep"].click, lambda account: gr.update(visible=False), None, [confirm])
+    bind(guard, tools["confirm"], tools["ask"].click, (page.ask_discard, [picked]),
+         (page.discard, shown))  # fmt: skip
 
 
 def _form() -> tuple[Any, Any, Any, Any, list[Any]]:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import sample.load
-from assistant.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest
-from assistant.shelf import Shelf
+from assistant.manifest import CONFIG, MANIFEST, WEIGHTS, AdapterInfo, Manifest
+from assistant.shelf import NO_ADAPTER, Shelf
 from core.home import Home
 from core.permissions import OPERATOR
+from eval.gate import Gate
 from eval.question_sets import QuestionSets
 from retrieval.service import Retrieval, open_retrieval
 from sample.load import ADAPTER, QUESTION_SETS, load_sample
@@ -136,7 +137,7 @@ def test_the_adapter_is_installed_once_and_becomes_the_default(
     assert [(known.name, known.problem) for known in shelf.list()] == [(ADAPTER, None)]
     assert shelf.default() == ADAPTER
     assert (with_adapter / WEIGHTS).is_file()
-    shelf.delete(ADAPTER)
+    shelf.delete(ADAPTER, NO_ADAPTER)
     load_sample(home, retrieval, shelf, QuestionSets(home))
     assert shelf.list() == []
 
@@ -150,6 +151,33 @@ def test_an_adapter_built_later_is_loaded_by_a_later_call(
     write_adapter(without_adapter / "adapter")
     load_sample(home, retrieval, shelf, QuestionSets(home))
     assert [known.name for known in shelf.list()] == [ADAPTER]
+
+
+class KilledError(Exception):
+    """Stands for the end of the process at that very place."""
+
+
+class DyingShelf(Shelf):
+    """A shelf whose process ends right after an adapter was put there."""
+
+    def install(self, name: str, built_folder: Path) -> AdapterInfo:
+        super().install(name, built_folder)
+        raise KilledError
+
+
+def test_killed_between_the_adapter_and_its_promotion_the_next_call_promotes_it(
+    home: Home, retrieval: Retrieval, with_adapter: Path
+) -> None:
+    dying = DyingShelf(home, home.workspace.root / "no built-in reader")
+    with pytest.raises(KilledError):
+        load_sample(home, retrieval, dying, QuestionSets(home))
+    shelf = own_shelf(home)
+    assert shelf.default() is None
+    load_sample(home, retrieval, shelf, QuestionSets(home))
+    assert shelf.default() == ADAPTER
+    Gate(home).clear("we do not want it")
+    load_sample(home, retrieval, shelf, QuestionSets(home))
+    assert shelf.default() is None
 
 
 def test_an_adapter_of_the_name_stays_and_is_not_promoted(

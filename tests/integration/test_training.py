@@ -179,7 +179,7 @@ def test_kill_nine_is_survived(here: Home, data: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ))
     folder = here.workspace.runs / str(run.id) / "checkpoints"
     deadline = time.monotonic() + 120
-    while not list(folder.glob("checkpoint-*/complete")) and child.poll() is None:
+    while not list(folder.glob("checkpoint-*/seal.json")) and child.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from assistant.conversations import Conversations, title_from
 from assistant.feedback import Feedback
 from assistant.modes import Answer, AnswerMode, Message, Timing
-from assistant.shelf import Shelf
+from assistant.shelf import NO_ADAPTER, Shelf
 from assistant.tables import AnswerRow, FeedbackRow, TurnRow
 from core.database import now
 from core.errors import AdapterError, Conflict, InvalidInput, NotFound, PermissionDenied
@@ -74,7 +74,10 @@ def test_an_adapter_is_installed_whole_listed_and_deleted(home: Home, tmp_path: 
         shelf.install("house", tmp_path / "built")
     shelf.set_default("house", None, "best so far")
     assert shelf.default() == "house"
-    shelf.delete("house")
+    with pytest.raises(Conflict, match="Say what replaces it: none"):
+        shelf.delete("house")
+    assert shelf.default() == "house"
+    shelf.delete("house", NO_ADAPTER)
     assert shelf.default() is None
     assert shelf.list() == []
     assert list(home.workspace.adapters.iterdir()) == []

@@ -253,6 +253,22 @@ def encode(example: Example) -> Tokens:
     return Tokens((*prompt, *map(ord, example.answer)), len(prompt))
 
 
+def test_an_example_is_encoded_once_however_many_epochs_see_it() -> None:
+    config = preset("quick", epochs=7, passage_rounds=4, batch_size=8)
+    curriculum = build_curriculum(dataset([fact(n) for n in range(12)]), config, library(12))
+    seen: list[Example] = []
+
+    def counting(example: Example) -> Tokens:
+        seen.append(example)
+        return encode(example)
+
+    made = plan(curriculum, config, counting)
+    distinct = set(all_of(curriculum)) | set(curriculum.wordings) | set(curriculum.reading)
+    assert len(all_of(curriculum)) > 2 * len(distinct)
+    assert len(seen) == len(set(seen)) == len(distinct)
+    assert made == plan(curriculum, config, encode)
+
+
 def test_plan_keeps_every_example_once_and_tells_what_is_too_long() -> None:
     config = preset("quick", epochs=3, batch_size=5, max_tokens=400, passage_rounds=1)
     curriculum = build_curriculum(dataset([fact(n) for n in range(7)]), config, library(7))

@@ -120,10 +120,14 @@ def test_audits_are_listed_with_their_figures_and_what_is_still_missing() -> Non
     large = ModelAudit("large", "large/bf16", None, 512, 1.0, 90.0, 0.5, 0.1, 20.0, "mit",
                        {"base": {"correct": SHARE}})  # fmt: skip
     done = Audit(2, ("small", "large"), (), plan, (small, large), None, NOON, NOON)
-    half = Audit(1, ("small", "large"), (1,), plan, (small,), None, NOON, None)
+    half = Audit(
+        1, ("small", "large"), (1,), plan, (small,), None, NOON, None, "failed", "It died."
+    )
     html = audits_html([done, half])
     assert 'href="/report/audit/2/html"' in html
     assert "1 of 2 measured" in html
+    assert '<span class="chip bad">failed</span>' in html
+    assert "It died." in html
     for text in ("packed", "not declared", "mit", "50% (40 to 60)", "90.0 MB"):
         assert text in html
     assert "No model was measured yet" in audits_html([])
