@@ -126,6 +126,7 @@ class Shelf:
             Conflict: it comes with the product.
         """
         folder = self.require_deletable(name).ref.path
+        self._database.make_room()
         if self.default() == name:
             self.set_default(None, None, f"'{name}' was deleted")
         hidden = self._folder / f".{name}.deleted"

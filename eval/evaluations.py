@@ -138,6 +138,7 @@ class Evaluations:
         """
         if self.get(evaluation_id).state == RUNNING:
             raise Conflict(f"Evaluation {evaluation_id} is running. Stop it first.")
+        self._database.make_room()
         self._records.delete(evaluation_id)
         with self._database.session() as session:
             session.delete(present(session.get(EvaluationRow, evaluation_id), evaluation_id))

@@ -188,6 +188,7 @@ class Library:
         Numbers that name nothing are passed over: deleting twice is no mistake.
         """
         wanted = sorted(set(ids))
+        self._database.make_room()
         with self._database.session() as session:
             found = session.scalars(select(DocumentRow.id).where(DocumentRow.id.in_(wanted))).all()
             if found:

@@ -18,6 +18,7 @@ from core.errors import (
     NotFound,
     SignInFailed,
     SignInRequired,
+    StorageError,
 )
 from ui.api import api_router
 from ui.documents import forget_uploads
@@ -42,6 +43,7 @@ _STATUS: list[tuple[type[InhouseError], int]] = [
     (NotFound, 404),
     (Conflict, 409),
     (InvalidInput, 422),
+    (StorageError, 507),
 ]
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from assistant.answering import Assistant, Question
 from assistant.conversations import Conversations
 from assistant.modes import Answer, AnswerEvent, AnswerFinished, AnswerMode, PassagesFound
-from core.errors import InhouseError
-from core.logs import fault_message, record_fault
+from core.logs import explained, record_fault
 from retrieval.passages import Passage
 
 ABANDONED_AFTER = 15.0
@@ -175,11 +174,9 @@ class Turns:
     def _answer(self, turn: Turn, index: int, question: Question) -> None:
         try:
             self._stream(turn, index, question)
-        except InhouseError as error:
-            self._fail(turn, index, error.message)
         except Exception as error:  # noqa: BLE001 - the last net, logged with an id
-            fault = record_fault(self._logs, error, f"answering in mode {question.mode}")
-            self._fail(turn, index, fault_message(fault))
+            told = explained(self._logs, error, f"answering in mode {question.mode}")
+            self._fail(turn, index, told.message)
 
     def _fail(self, turn: Turn, index: int, problem: str) -> None:
         turn.change(index, replace(turn.parts[index], stage=Stage.FAILED, problem=problem))
