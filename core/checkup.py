@@ -58,6 +58,7 @@ def _adapters(workspace: Workspace) -> list[str]:
             continue
         try:
             manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+            json.loads((folder / "adapter_config.json").read_text("utf-8"))
             whole = file_hash(folder / "adapter_model.safetensors") == manifest["weights_sha256"]
             reason = "" if whole else "its weights are not those that its manifest names"
         except (OSError, ValueError, KeyError, TypeError) as error:

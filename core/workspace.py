@@ -139,7 +139,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write beside, fsync, rename: a reader sees the old file or the new one, never half."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as file:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.database import Database
 from core.errors import InvalidInput, NotFound
 from core.permissions import Reader
+from core.seals import file_hash
 from core.workspace import Workspace, remove_folder
 from retrieval.tables import ChunkRow, ContentVersionRow, DocumentGroupRow, DocumentRow
 
@@ -157,11 +158,16 @@ class Library:
     def original(self, document_id: int, reader: Reader) -> Path:
         """The stored copy of the file. Raises `NotFound` as `get` does, or where it is lost."""
         with self._database.session() as session:
-            name = _readable(session, document_id, reader).path
-        file = self.original_path(document_id, name)
+            row = _readable(session, document_id, reader)
+        file = self.original_path(document_id, row.path)
         if not file.is_file():
             raise NotFound(
-                f"The original of '{name}' is missing in the workspace. Ingest it again."
+                f"The original of '{row.path}' is missing in the workspace. Ingest it again."
+            )
+        if file_hash(file) != row.sha256:
+            raise NotFound(
+                f"The original of '{row.path}' is not as it was stored: its file was changed or "
+                "garbled. Delete the document and add the file again, or restore a backup."
             )
         return file
 
