@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import socket
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from core.accounts import Accounts
 from core.cli import guarded
 from core.errors import SettingsError
+from core.health import start_check
 from core.home import Home, open_home
 from core.lock import serving
 from core.settings import Settings
@@ -34,16 +36,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-sample", action="store_true", help="do not load the sample company at first start"
     )
+    parser.add_argument(
+        "--accept-damage", action="store_true",
+        help="start although the database is damaged, without what cannot be read",
+    )  # fmt: skip
     return parser
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    home = open_home(workspace=arguments.workspace, host=arguments.host, port=arguments.port)
+    first = functools.partial(start_check, accept=arguments.accept_damage)
+    flags = {name: getattr(arguments, name) for name in ("workspace", "host", "port")}
+    home = open_home(first, **flags)
     with listening(home.settings) as listener, serving(home.workspace):
+        home.workspace.reserve.keep()
         prepare_environment(home.workspace.uploads, home.settings.allow_downloads)
-        first = Accounts(home.database, home.settings).first_run()
-        if first is not None:
-            _say_first_sign_in(*first)
+        admin = Accounts(home.database, home.settings).first_run()
+        if admin is not None:
+            _say_first_sign_in(*admin)
         _run(home, listener, sample=not arguments.no_sample)
     return 0
 

@@ -157,6 +157,7 @@ class Shelf:
             Conflict: it comes with the product; or it is the default and no possible heir is named.
         """
         folder = self.require_deletable(name).ref.path
+        self._database.make_room()
         if self.default() == name:
             chosen = self.require_heir(name, heir)
             told = "no adapter is the default" if chosen is None else f"'{chosen}' replaces it"

@@ -1,8 +1,13 @@
-"""`python -m core`: accounts, for whoever can reach the machine but not the page."""
+"""`python -m core`: for whoever can reach the machine: accounts, check, backup."""
+
+from pathlib import Path
 
 from core.accounts import Accounts
+from core.backup import back_up
+from core.checkup import check_files
 from core.cli import Call, CommandLine, Report
 from core.errors import NotFound
+from core.health import check_database
 from core.passwords import name_key, random_password
 
 
@@ -25,12 +30,32 @@ def _password(call: Call) -> Report:
     return Report({"name": account.name, "password": password}, text)
 
 
+def _check(call: Call) -> Report:
+    found = check_files(call.home)
+    lines = found or ["The database, all files and their modes are as they should be."]
+    return Report({"problems": found}, "\n".join(lines), exit_code=1 if found else 0)
+
+
+def _backup(call: Call) -> Report:
+    target = back_up(call.home, call.arguments.target)
+    lines = [f"'{target}' is a workspace like this one. Keep it on another disk, readable by you."]
+    if call.home.settings.database_url:
+        lines.append("The PostgreSQL database is not in it: dump it now, with pg_dump.")
+    return Report({"backup": str(target)}, "\n".join(lines))
+
+
 def main() -> int:
     """Run the command line; return its exit code."""
-    commands = CommandLine("python -m core", "See accounts; let somebody back in.")
+    commands = CommandLine("python -m core", "See accounts; let somebody in; check; back up.")
     commands.add("accounts", _accounts, "List accounts and their roles.")
     reset = commands.add("password", _password, "Give an account a new random password.")
     reset.add_argument("name", metavar="NAME")
+    commands.add(
+        "check", _check, "Check database, files and who may read them; 0: all well.",
+        first=check_database,
+    )  # fmt: skip
+    backup = commands.add("backup", _backup, "Copy the installation while it may be in use.")
+    backup.add_argument("target", type=Path, metavar="FOLDER")
     return commands.run()
 
 

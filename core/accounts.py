@@ -102,6 +102,7 @@ class Accounts:
                 for both), a locked name, or a disabled account.
         """
         key = name_key(storable(name, LONGEST_NAME + 1))
+        self._database.make_room()
         try:
             with self._brake.one_try(key):
                 account_id = self._check(key, password)

@@ -27,9 +27,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from core.errors import InhouseError
-from core.home import Home, open_home
-from core.logs import fault_message, record_fault
+from core.errors import InhouseError, WorkspaceError
+from core.home import First, Home, open_home
+from core.logs import explained
 from core.values import plain
 
 FAULT_EXIT = 70
@@ -116,11 +116,13 @@ class CommandLine:
             required=True, metavar="COMMAND", title="commands"
         )
 
-    def add(self, name: str, handler: Handler, summary: str) -> argparse.ArgumentParser:
-        """Add a subcommand and return its parser for further arguments."""
+    def add(
+        self, name: str, handler: Handler, summary: str, first: First | None = None
+    ) -> argparse.ArgumentParser:
+        """Add a subcommand and return its parser; `first` runs before the database is opened."""
         parser = self._commands.add_parser(name, help=summary, description=summary)
         _add_common(parser, argparse.SUPPRESS, argparse.SUPPRESS)
-        parser.set_defaults(handler=handler)
+        parser.set_defaults(handler=handler, first=first)
         return parser
 
     def run(self, argv: Sequence[str] | None = None) -> int:
@@ -147,9 +149,9 @@ def guarded(action: Callable[[], int], workspace: Path | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the last net: logged with an id
-        logs = _logs(workspace)
-        _say(fault_message(record_fault(logs, error, " ".join(sys.argv[:2]))))
-        return FAULT_EXIT
+        told = explained(_logs(workspace), error, " ".join(sys.argv[:2]))
+        _say(told.message)
+        return told.exit_code if isinstance(told, WorkspaceError) else FAULT_EXIT
 
 
 @contextlib.contextmanager
@@ -173,7 +175,7 @@ def interruptible(progress: TerminalProgress) -> Iterator[None]:
 
 
 def _call(arguments: argparse.Namespace) -> int:
-    home = open_home(workspace=arguments.workspace)
+    home = open_home(arguments.first, workspace=arguments.workspace)
     progress = TerminalProgress()
     # Libraries print where they like; a program that reads our JSON must not see it.
     quiet = contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext()

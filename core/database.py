@@ -3,7 +3,7 @@
 Each package declares its tables on `Base`; migrations live in `core/migrations`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,9 +55,13 @@ def now() -> datetime:
 class Database:
     """Connections and transactions. Safe to share between threads, not between processes."""
 
-    def __init__(self, url: str) -> None:
-        """`url` is a SQLAlchemy URL, e.g. `sqlite:///x.db` or `postgresql+psycopg://...`."""
+    def __init__(self, url: str, make_room: Callable[[], None] = lambda: None) -> None:
+        """`url` is a SQLAlchemy URL, e.g. `sqlite:///x.db` or `postgresql+psycopg://...`.
+
+        `make_room` is called before what must work on a full disk, too: signing in, deleting.
+        """
         self.url = url
+        self.make_room = make_room
         self.engine: Engine = create_engine(
             url,
             pool_pre_ping=True,

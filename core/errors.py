@@ -16,6 +16,8 @@ A message names the thing, the value received and the remedy. Anything that is n
     + SignInFailed    wrong name or password, or locked out
     + PermissionDenied
   - WorkspaceError    the workspace cannot be used (read-only, newer version, in use)
+    + StorageError    the disk takes no more: full, over its quota, or read-only
+    + DamageError     the database was changed by something else than Inhouse, or lost
   - TooManyRequests   more at once than is served; says when to come back
   - EngineError       a language model or embedder that cannot be loaded or run
   - Stopped           somebody asked the work to stop
@@ -100,6 +102,14 @@ class TooManyRequests(InhouseError):
         """`seconds`: after so many it is worth trying again."""
         super().__init__(message)
         self.seconds = seconds
+
+
+class StorageError(WorkspaceError):
+    """The disk takes no more: full, over its quota, or read-only."""
+
+
+class DamageError(WorkspaceError):
+    """The database was changed by something else than Inhouse, or a part of it is lost."""
 
 
 class EngineError(InhouseError):

@@ -17,7 +17,7 @@ from core.errors import InhouseError, Stopped
 from core.estimate import TimeLeft
 from core.home import Home, open_home
 from core.job_store import JobState, JobStore
-from core.logs import fault_message, record_fault
+from core.logs import explained
 from core.processes import ProcessId
 from core.values import plain, storable
 
@@ -151,11 +151,9 @@ def _outcome(
         return JobState.SUCCEEDED, "", result
     except Stopped as stopped:
         return JobState.STOPPED, stopped.message, None
-    except InhouseError as error:
-        return JobState.FAILED, error.message, None
     except Exception as error:  # noqa: BLE001 - the last net: logged with an id
-        fault = record_fault(home.workspace.logs, error, f"job {progress.job_id}")
-        return JobState.FAILED, fault_message(fault), None
+        told = explained(home.workspace.logs, error, f"job {progress.job_id}")
+        return JobState.FAILED, told.message, None
 
 
 def _end(

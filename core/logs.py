@@ -8,8 +8,22 @@ import traceback
 from pathlib import Path
 
 from core.database import now
+from core.disk import disk_error
+from core.errors import InhouseError
 
 LARGEST = 10_000_000
+
+
+def explained(folder: Path | None, error: Exception, doing: str) -> InhouseError:
+    """Return what a person is told of `error`, whatever it is.
+
+    Its own message where it has one; the remedy where the disk is at fault; else the id under
+    which it was recorded. Arguments as for `record_fault`.
+    """
+    if isinstance(error, InhouseError):
+        return error
+    found = disk_error(error, folder.parent if folder else Path.cwd())
+    return found or InhouseError(fault_message(record_fault(folder, error, doing)))
 
 
 def record_fault(folder: Path | None, error: BaseException, doing: str) -> str:

@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import WorkspaceError
+from core.reserve import Reserve
 
 FORMAT = 1
+
+UMASK = 0o077
+"""Bits that are never set on what Inhouse creates: the group's and everybody's."""
+
+_FILES = ("inhouse.db", "workspace.json", "app.lock", "ingest.lock", "reserve", "damaged-")
+"""How the names of what lies beside the folders begin."""
 
 
 class Workspace:
@@ -22,10 +29,11 @@ class Workspace:
             WorkspaceError: not a folder, not writable, or written by a newer version.
         """
         self.root = root.expanduser().resolve()
+        self.reserve = Reserve(self.root)
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(0o700, parents=True, exist_ok=True)
             for folder in self._folders():
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(0o700, exist_ok=True)
             self._check_writable()
         except (FileExistsError, NotADirectoryError) as error:
             raise WorkspaceError(
@@ -56,8 +64,10 @@ class Workspace:
             write_atomically(marker, json.dumps({"format": FORMAT}).encode())
             return
         try:
-            found = int(json.loads(marker.read_text("utf-8"))["format"])
-        except (ValueError, KeyError, TypeError) as error:
+            found = json.loads(marker.read_text("utf-8"))["format"]
+            if type(found) is not int or found < 1:
+                raise ValueError(found)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise WorkspaceError(
                 f"'{marker}' is damaged. Restore it from a backup, "
                 f'or write {{"format": {FORMAT}}} into it if nothing else is.'
@@ -69,10 +79,20 @@ class Workspace:
                 "Install the newer version of Inhouse, or name another workspace."
             )
 
+    def own(self) -> list[Path]:
+        """What Inhouse keeps in the workspace, as far as it is there."""
+        files = [path for path in self.root.iterdir() if path.name.startswith(_FILES)]
+        return [*self._folders(), *files]
+
+    @property
+    def database(self) -> Path:
+        """The default SQLite database; beside it lie its journal (-wal) and index (-shm)."""
+        return self.root / "inhouse.db"
+
     @property
     def database_url(self) -> str:
-        """The default SQLite database."""
-        return f"sqlite:///{self.root / 'inhouse.db'}"
+        """Its URL."""
+        return f"sqlite:///{self.database}"
 
     @property
     def files(self) -> Path:
@@ -130,7 +150,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write beside, fsync, rename: a reader sees the old file or the new one, never half."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as file:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -152,6 +152,7 @@ class Evaluations:
             Conflict: a process works on it, or a job waits to.
         """
         made = self.get(evaluation_id).created_at
+        self._database.make_room()
         with self._work.ending(evaluation_id, made, f"Evaluation {evaluation_id}"):
             # Killed after this, it can be deleted again; a report must not outlive its number.
             remove_folder(self._folder(evaluation_id))

@@ -5,7 +5,6 @@ is missing, of other content or damaged is built again from the database.
 """
 
 import hashlib
-import json
 import logging
 import shutil
 import threading
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from core.database import Database
+from core.seals import seal, sealed
 from core.workspace import folder_written_atomically, remove_folder
 from retrieval.chunking import indexed_text
 from retrieval.lexical import LexicalIndex, Mask
@@ -174,17 +174,7 @@ def _write(snapshot: Snapshot, folder: Path) -> None:
     np.save(folder / "document_ids.npy", snapshot.document_ids, allow_pickle=False)
     (folder / "lexical").mkdir()
     snapshot.lexical.save(folder / "lexical")
-    (folder / "complete.json").write_text(json.dumps(_hashes(folder)), "utf-8")
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    hashes = {}
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.name != "complete.json":
-            with file.open("rb") as handle:
-                digest = hashlib.file_digest(handle, "sha256").hexdigest()
-            hashes[file.relative_to(folder).as_posix()] = digest
-    return hashes
+    seal(folder)
 
 
 def _read(folder: Path, token: str) -> Snapshot | None:
@@ -192,7 +182,7 @@ def _read(folder: Path, token: str) -> Snapshot | None:
         return None
     try:
         # Checked before faiss sees it: a damaged file can crash native code.
-        if json.loads((folder / "complete.json").read_text("utf-8")) != _hashes(folder):
+        if not sealed(folder):
             raise ValueError("its files are not as they were written")
         return Snapshot(
             token,

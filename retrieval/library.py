@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.database import Database
 from core.errors import NotFound
 from core.permissions import Reader, group_names
+from core.seals import file_hash
 from core.workspace import Workspace, remove_folder
 from retrieval.access import record_deletion
 from retrieval.originals import Originals
@@ -187,6 +188,11 @@ class Library:
             raise NotFound(
                 f"The original of '{row.path}' is missing in the workspace. Ingest it again."
             )
+        if file_hash(file) != row.sha256:
+            raise NotFound(
+                f"The original of '{row.path}' is not as it was stored: its file was changed or "
+                "garbled. Delete the document and add the file again, or restore a backup."
+            )
         return file
 
     def set_groups(self, document_id: int, groups: Iterable[str]) -> None:
@@ -208,6 +214,7 @@ class Library:
         Numbers that name nothing are passed over: deleting twice is no mistake.
         """
         wanted = sorted(set(ids))
+        self._database.make_room()
         with self._database.session() as session:
             found = session.scalars(select(DocumentRow.id).where(DocumentRow.id.in_(wanted))).all()
             if found:

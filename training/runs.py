@@ -229,6 +229,7 @@ class Runs:
             Conflict: a job works on it.
         """
         self.require_idle(self.get(run_id))
+        self.home.database.make_room()
         with self.home.database.session() as session:
             session.execute(delete(RunPointRow).where(RunPointRow.run_id == run_id))
             session.execute(delete(RunRow).where(RunRow.id == run_id))

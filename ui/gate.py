@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.accounts import Accounts
-from core.errors import PermissionDenied, SignInRequired
-from core.logs import fault_message, record_fault
+from core.errors import PermissionDenied, SignInRequired, StorageError
+from core.logs import explained
 from core.permissions import Account, Role, require_account, require_admin
 from ui.guard import COOKIE
 from ui.threads import Threads
@@ -155,10 +155,11 @@ class Gate:
         except TooLargeError as error:
             await problem(413, error.detail)(scope, receive, answered)
         except Exception as error:
-            fault = record_fault(self._logs, error, f"request {scope['path']}")
+            shown = explained(self._logs, error, f"request {scope['path']}")
             if started:
                 raise
-            await problem(500, fault_message(fault))(scope, receive, answered)
+            status = 507 if isinstance(shown, StorageError) else 500
+            await problem(status, shown.message)(scope, receive, answered)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, limit: int | None) -> None:
         headers = Headers(scope=scope)

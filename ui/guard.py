@@ -10,8 +10,7 @@ from typing import Any, TypeAlias
 import gradio as gr
 
 from core.accounts import Accounts
-from core.errors import InhouseError
-from core.logs import fault_message, record_fault
+from core.logs import explained
 from core.permissions import Account, require_account, require_admin
 from ui.threads import Threads
 
@@ -89,12 +88,9 @@ class Guard:
         return self._accounts.by_token(request.cookies.get(COOKIE))
 
     def _shown(self, error: Exception, fn: Handler) -> gr.Error:
-        if isinstance(error, InhouseError):
-            return message(error.message)
         if isinstance(error, gr.Error):
             return error
-        fault = record_fault(self._logs, error, f"page event {fn.__qualname__}")
-        return message(fault_message(fault))
+        return message(explained(self._logs, error, f"page event {fn.__qualname__}").message)
 
 
 def message(text: str, title: str = "That did not work") -> gr.Error:

@@ -12,6 +12,7 @@ from core.errors import (
     SignInFailed,
     SignInRequired,
     Stopped,
+    StorageError,
     TooManyRequests,
 )
 
@@ -25,6 +26,7 @@ _STATUS: list[tuple[type[InhouseError], int]] = [
     (TooManyRequests, 429),
     (EngineError, 503),
     (Stopped, 503),
+    (StorageError, 507),
 ]
 OURS = 500
 """From here on the fault is not the caller's: it is logged, and the answer carries its id."""

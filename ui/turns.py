@@ -17,6 +17,7 @@ from pathlib import Path
 from assistant.answering import Assistant, Question
 from assistant.conversations import Conversations, title_from
 from assistant.modes import Answer, AnswerEvent, AnswerFinished, AnswerMode, PassagesFound
+from core.disk import disk_error
 from core.errors import EngineError, InhouseError, Stopped
 from core.logs import fault_message, record_fault
 from core.permissions import Account
@@ -307,7 +308,7 @@ class Turns:
                 self._keep(turn, index, part)
 
     def _fail(self, turn: Turn, index: int, error: Exception) -> None:
-        known = error if isinstance(error, InhouseError) else None
+        known = error if isinstance(error, InhouseError) else disk_error(error, self._logs.parent)
         fault = ""
         if known is None or isinstance(known, EngineError):
             doing = f"answering in mode {turn.questions[index].mode}"

