@@ -155,7 +155,7 @@ def groups_field(label: str, scale: int) -> Any:
     """Return a field to choose groups in; names that are new can be typed."""
     return gr.Dropdown(
         label=label, choices=[], value=[], multiselect=True, allow_custom_value=True, scale=scale,
-        info="None: everyone may read. Choose, or type a new name and press Enter.",
+        info="None: everyone may read. Choose, or type a new name.",
     )  # fmt: skip
 
 
