@@ -9,6 +9,7 @@ from assistant.conversations import Conversations
 from assistant.feedback import Feedback, Rated
 from assistant.modes import Answer, AnswerMode
 from core.accounts import Accounts
+from core.database import now
 from core.errors import Conflict, DatasetError, NotFound, PermissionDenied
 from core.home import Home
 from core.permissions import Account, Role
@@ -17,7 +18,9 @@ from eval.from_feedback import collect, from_ratings, supporting_sentence
 from eval.near import Wordings
 from eval.question_sets import QuestionSets
 from eval.questions import ColumnError
+from retrieval.library import Library
 from retrieval.passages import Passage
+from retrieval.tables import DocumentRow
 
 NOTHING = Wordings([])
 
@@ -175,6 +178,26 @@ def test_ratings_are_collected_once_and_leave_with_their_conversation(home: Home
     threads.delete(thread, anna)
     assert collect(feedback, candidates, boss) == 0
     assert candidates.waiting() == []
+
+
+def test_proposals_are_forgotten_with_the_document_that_they_quote(home: Home) -> None:
+    candidates, library = Candidates(home), Library(home.database, home.workspace)
+    with home.database.session() as session:
+        session.add(
+            DocumentRow(
+                id=9, path="a.md", title="A", media_type="", size=1, sha256="", recipe="",
+                embedder="", chunk_count=0, ingested_at=now(),
+            )
+        )  # fmt: skip
+    from_chat: dict[str, Any] = {"sources": [{"document": 9}, {"document": 8}]}
+    for number, about in enumerate((from_chat, {"document": 9})):
+        candidates.add([Proposal(Source.DOCUMENTS, f"k{number}", {"question": "Q?"}, about)])
+    candidates.add([Proposal(Source.DOCUMENTS, "other", {"question": "O?"}, {"document": 8})])
+    assert len(candidates.waiting()) == 3
+    library.delete([9])
+    with pytest.raises(NotFound, match="document, rating or conversation was deleted"):
+        candidates.get(1)
+    assert [one.key for one in candidates.waiting()] == ["other"]
 
 
 def test_what_waits_and_what_is_stored_counts_as_asked(home: Home) -> None:

@@ -1,5 +1,6 @@
 """Pure translations: answers, sources, documents, targets of redirects, requests' origin."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from starlette.datastructures import Headers
 from assistant.conversations import Conversation, StoredAnswer
 from assistant.conversations import Turn as StoredTurn
 from assistant.modes import Answer, AnswerMode, Timing
+from core.database import now
 from core.errors import InvalidInput
 from core.job_store import Job, JobState
+from retrieval.kept import GONE
 from retrieval.library import Chunk
 from retrieval.passages import Passage
 from training.config import TrainingConfig, preset
@@ -25,6 +28,7 @@ from ui.chat_view import (
     turn_html,
     view_of_answer,
     view_of_part,
+    view_of_stored,
     without,
 )
 from ui.gate import content_policy, is_open, same_origin, token_of
@@ -55,6 +59,23 @@ def test_cited_sources_come_first_with_their_own_numbers() -> None:
     assert [card.number for card in view.uncited] == [1]
     assert view.cited[0].href == "/source/2?document=9&answer=5#passage"
     assert view.cited[0].location == "Sick"
+
+
+def test_a_withheld_answer_keeps_its_place_and_says_why() -> None:
+    nothing = Answer("", AnswerMode.RAG, (), (), None)
+    html = turn_html("Why?", [view_of_stored(StoredAnswer(5, nothing, 1, now(), withheld=True))])
+    assert "Why?" in html
+    assert "made from documents that are no longer open to you" in html
+    assert "data-rate" not in html
+    assert "How this answer was made" not in html
+
+
+def test_a_passage_of_a_deleted_document_is_named_and_leads_nowhere() -> None:
+    gone = Passage(1, 9, "", GONE, "", "", 0.5)
+    html = turn_html("Why?", [view_of_answer(replace(answer(), passages=(gone, passage(2))), 5)])
+    assert GONE in html
+    assert "/source/1" not in html
+    assert "/source/2" in html
 
 
 def test_how_an_answer_was_made_names_only_what_is_known() -> None:

@@ -84,6 +84,7 @@ class _Mover:
             "eval_answers", sa.column("id"), sa.column("answer", sa.JSON(none_as_null=True)),
             sa.column("documents", sa.JSON),
         )  # fmt: skip
+        self._connection.execute(answers.update().values(documents=[]))
         query = sa.select(answers.c.id, answers.c.answer)
         for row in self._rows(query, answers.c.id):
             passages = (row.answer or {}).get("passages")
