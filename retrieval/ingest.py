@@ -28,7 +28,7 @@ from retrieval.library import (
     overwrite_deleted,
     replace_groups,
 )
-from retrieval.loading import load_document, media_type_of
+from retrieval.loading import Limits, Sandbox, load_document, media_type_of
 from retrieval.passages import Array, Embedder
 from retrieval.tables import ChunkRow, DocumentGroupRow, DocumentRow
 
@@ -89,6 +89,7 @@ class Ingestor:
         self._embedder = embedder
         self._library = library
         self._largest = settings.upload_megabytes * 1024 * 1024
+        self._limits = Limits(settings.reading_seconds, settings.reading_megabytes)
         self._size = _chunk_size(settings)
         self._recipe = f"{RECIPE}/{self._size.tokens}/{self._size.overlap}"
 
@@ -125,7 +126,8 @@ class Ingestor:
             found = list(discover([Path(path) for path in paths], self._workspace.root))
             report.failed += [item for item in found if isinstance(item, Failure)]
             sources = [item for item in found if isinstance(item, Source)]
-            self._ingest(sources, names, report, progress)
+            with Sandbox(self._limits, lambda: self._check_stop(progress, 0, 0)) as sandbox:
+                self._ingest(sources, names, report, progress, sandbox)
         report.seconds = round(time.monotonic() - started, 3)
         return report
 
@@ -135,6 +137,7 @@ class Ingestor:
         groups: frozenset[str],
         report: IngestReport,
         progress: Progress,
+        sandbox: Sandbox,
     ) -> None:
         known = self._known()
         batch: list[_Prepared] = []
@@ -142,7 +145,7 @@ class Ingestor:
         for number, source in enumerate(sources):
             self._check_stop(progress, done, len(sources))
             try:
-                prepared = self._prepare(source, groups, known)
+                prepared = self._prepare(source, groups, known, sandbox)
             except DocumentError as error:
                 report.failed.append(Failure(source.path, error.message))
                 if media_type_of(source.path) is not None:
@@ -161,7 +164,11 @@ class Ingestor:
         progress.update(len(sources), len(sources))
 
     def _prepare(
-        self, source: Source, groups: frozenset[str], known: dict[str, _Known]
+        self,
+        source: Source,
+        groups: frozenset[str],
+        known: dict[str, _Known],
+        sandbox: Sandbox,
     ) -> _Prepared | None:
         """Read and cut a file; None where it is in already."""
         if media_type_of(source.path) is None:
@@ -174,8 +181,8 @@ class Ingestor:
             if original.is_file() and original.stat().st_size == len(content):
                 self._restrict(before, groups)
                 return None
-        loaded = load_document(source.path, content)
-        pieces = chunk_document(loaded, self._size, self._embedder.count_tokens)
+        loaded = sandbox.load(source.path, content)
+        pieces = chunk_document(loaded, self._size, sandbox.watched(self._embedder.count_tokens))
         return _Prepared(source, content, sha256, loaded.title, pieces)
 
     def _read(self, source: Source) -> bytes:
