@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     chunk_tokens: int = Field(180, ge=32, le=2000, description="Longest chunk, in embedder tokens.")
     chunk_overlap: int = Field(30, ge=0, description="Tokens shared by neighbouring chunks.")
     upload_megabytes: int = Field(100, ge=1, description="Largest file accepted.")
+    reading_seconds: float = Field(
+        30.0, ge=1, description="Processor seconds to read a small file; larger ones get more."
+    )
+    reading_megabytes: int = Field(2048, ge=512, description="Memory that reading a file may take.")
 
     judge: str = Field("", description="Engine that also grades evaluations; empty: none.")
     price_per_hour: float = Field(0.0, ge=0, description="Of the machine, for evaluations' costs.")

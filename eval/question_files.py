@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from core.bounds import nested_too_deeply, read_bounded
 from core.errors import DatasetError
 from core.spreadsheet import restored, write_table
 from eval.questions import (
@@ -32,7 +33,7 @@ def read_questions(path: Path) -> list[HeldOutQuestion]:
     name = f"The question set '{path.name}'"
     try:
         # Not as text: what is a line, and what stands inside a cell, the formats say themselves.
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bounded(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise DatasetError(f"The question set '{path}' does not exist. Check the path.") from None
     except UnicodeDecodeError as error:
@@ -69,7 +70,7 @@ def training_wordings(path: Path) -> list[str]:
         DatasetError: the file cannot be read.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bounded(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"The training file '{path}' cannot be read: {error}.") from None
     name = f"The training file '{path}'"
@@ -97,6 +98,9 @@ def _jsonl_rows(text: str, name: str) -> Rows:
             continue
         if not isinstance(row, dict):
             problems.append(f"line {line}: a {type(row).__name__}, not an object with 'question'.")
+            continue
+        if nested_too_deeply(row):
+            problems.append(f"line {line}: nested too deeply. Write texts, or lists of texts.")
             continue
         rows.append((line, row))
     if problems:

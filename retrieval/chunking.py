@@ -20,7 +20,8 @@ RECIPE = "1"
 LONGEST_WORD = 200
 LONGEST_LOCATION = 200
 SEPARATORS = [r"\n\n", r"\n", r"(?<=[.!?])\s+", r"(?<=[;:,])\s+", r"\s+"]
-TABLE_RULE = re.compile(r"^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
+# Nothing gives back what it took: a line of a million blanks is looked at once.
+TABLE_RULE = re.compile(r"^\s*+\|?+\s*+:?-++:?\s*+(?:\|\s*+:?-++:?\s*+)*+\|?\s*+$")
 REMEMBERED_COUNTS = 4096
 
 Item = TypeVar("Item")
@@ -65,7 +66,7 @@ def chunk_document(document: LoadedDocument, size: ChunkSize, count: Count) -> l
         size: longest piece and overlap of neighbours within one section.
         count: tokens of a text, as the embedder counts them.
     """
-    cutter = _Cutter(size, lru_cache(maxsize=REMEMBERED_COUNTS)(count))
+    cutter = _Cutter(size, count)
     pieces: list[Piece] = []
     group: list[Section] = []
     for section in document.sections:
@@ -84,11 +85,20 @@ def chunk_document(document: LoadedDocument, size: ChunkSize, count: Count) -> l
 class _Cutter:
     def __init__(self, size: ChunkSize, count: Count) -> None:
         self._size = size
-        self._count = count
+        self._exactly = lru_cache(maxsize=REMEMBERED_COUNTS)(count)
+        self._longest = size.tokens * LONGEST_WORD
+
+    def _count(self, text: str) -> int:
+        """Tokens of a text; one that is far too long anyway is not counted but guessed."""
+        if len(text) <= self._longest:
+            return self._exactly(text)
+        return self._size.tokens + len(text) // LONGEST_WORD
 
     def joins(self, group: Sequence[Section], section: Section) -> bool:
         """Tell whether `section` still fits into one chunk with its neighbours in `group`."""
         if not group or section.fixed or group[-1].fixed:
+            return False
+        if len(group) >= self._size.tokens:  # Texts that count as no token would join for ever.
             return False
         parent = _common([item.path for item in [*group, section]])
         if any(len(item.path) > len(parent) + 1 for item in [*group, section]):

@@ -29,7 +29,7 @@ from retrieval.library import (
     overwrite_deleted,
     replace_groups,
 )
-from retrieval.loading import load_document, media_type_of
+from retrieval.loading import Limits, Sandbox, load_document, media_type_of
 from retrieval.originals import Originals
 from retrieval.origins import (
     UNKNOWN,
@@ -77,6 +77,7 @@ class Ingestor:
         self._library = library
         self._originals = Originals(workspace)
         self._largest = settings.upload_megabytes * 1024 * 1024
+        self._limits = Limits(settings.reading_seconds, settings.reading_megabytes)
         self._size = _chunk_size(settings)
         self._recipe = f"{RECIPE}/{self._size.tokens}/{self._size.overlap}"
 
@@ -150,10 +151,11 @@ class Ingestor:
             found = list(discover([Path(path) for path in paths], self._workspace.root, collection))
             report.failed += [item for item in found if isinstance(item, Failure)]
             sources = [item for item in found if isinstance(item, Source)]
-            call = IngestCall(groups, same_name, Catalogue(known), report, progress)
-            if collection != UPLOADS:
-                adopt(self._database, sources, call.catalogue, call.note)
-            self._ingest(sources, call)
+            with Sandbox(self._limits, lambda: self._check_stop(progress, 0, 0)) as sandbox:
+                call = IngestCall(groups, same_name, Catalogue(known), report, progress, sandbox)
+                if collection != UPLOADS:
+                    adopt(self._database, sources, call.catalogue, call.note)
+                self._ingest(sources, call)
         report.seconds = round(time.monotonic() - started, 3)
         return report
 
@@ -199,8 +201,9 @@ class Ingestor:
                 call.note(f"'{source.path}' is in already, as '{place[1]}'.")
             self._restrict(before, call)
             return None
-        loaded = load_document(source.path, content)
-        pieces = chunk_document(loaded, self._size, self._embedder.count_tokens)
+        loaded = call.sandbox.load(source.path, content)
+        count = call.sandbox.watched(self._embedder.count_tokens)
+        pieces = chunk_document(loaded, self._size, count)
         if place[1] != source.path:
             call.note(f"'{source.path}' is kept as '{place[1]}': that name was taken.")
         groups = call.groups or self._inherited(place, call)

@@ -5,6 +5,7 @@ from typing import Any
 
 from core.progress import Progress
 from retrieval.discovery import Failure
+from retrieval.loading import Sandbox
 from retrieval.origins import Catalogue, SameName
 
 
@@ -36,6 +37,8 @@ class IngestCall:
     catalogue: Catalogue
     report: IngestReport
     progress: Progress
+    sandbox: Sandbox
+    """Reads the files."""
 
     def note(self, line: str) -> None:
         """Tell people of a file that went in."""

@@ -17,11 +17,13 @@ WORDS_OF_A_SENTENCE = 7
 
 MARKER = re.compile(r"^\s*(?:[-*+•>]|#{1,6}|\d{1,3}[.)])\s+")
 ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s|\s*[|#>]")
-END = re.compile(r"[.!?]+[\"')\]”’*_`]*(?=\s+[\"'(\[“‘*_`]*[A-Z0-9$£€])|\.\s*$")
+END = re.compile(r"(?<![.!?])[.!?]++[\"')\]”’*_`]*+(?=\s++[\"'(\[“‘*_`]*+[A-Z0-9$£€])|\.\s*$")
 ENDED = re.compile(r"[.!?][\"')\]”’]*\s*$")
 NO_END = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|Mr|Mrs|Ms|Dr|No|St|Inc|approx|[A-Z])\.$|^\d{1,3}\.$"
 )
+LONGEST_NO_END = 16
+"""In characters, more than any of these has."""
 WORD = re.compile(r"\w")
 EMPHASIS = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)")
 
@@ -79,7 +81,8 @@ def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
     begin = start
     for found in END.finditer(text, start, end):
         stop = found.end()
-        if NO_END.search(text[begin : found.start() + 1].lstrip("-*+•> \t")):
+        head = text[max(begin, found.start() - LONGEST_NO_END) : found.start() + 1]
+        if NO_END.search(head.lstrip("-*+•> \t")):
             continue
         yield _trimmed(text, begin, stop)
         begin = stop

@@ -8,7 +8,7 @@ tell apart and teaches nothing that carries over to other documents.
 import hashlib
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from retrieval.chunking import ChunkSize, chunk_document
 from retrieval.discovery import Source, discover
 from retrieval.evidence import Candidate
 from retrieval.lexical import LexicalIndex
-from retrieval.loading import load_document, media_type_of
+from retrieval.loading import Limits, Sandbox, media_type_of
 from retrieval.passages import Embedder
 from retrieval.search import fuse
 from retrieval.sentences import plain, split_sentences
@@ -225,9 +225,10 @@ def _read_documents(
 ) -> tuple[list[Chunk], dict[str, _Shelf]]:
     chunks: list[Chunk] = []
     texts: dict[str, list[tuple[int, str]]] = {}
-    for chunk in _chunks(documents, wanted, chunk_tokens, progress):
-        texts.setdefault(chunk.source, []).append((len(chunks), _text(chunk.candidate)))
-        chunks.append(chunk)
+    with Sandbox(Limits()) as sandbox:
+        for chunk in _chunks(_sources(documents, wanted), sandbox, chunk_tokens, progress):
+            texts.setdefault(chunk.source, []).append((len(chunks), _text(chunk.candidate)))
+            chunks.append(chunk)
     shelves = {
         source: _Shelf(tuple(n for n, _ in items), LexicalIndex.build([t for _, t in items]))
         for source, items in texts.items()
@@ -235,17 +236,19 @@ def _read_documents(
     return chunks, shelves
 
 
+def _sources(documents: Path, wanted: set[str]) -> Iterator[Source]:
+    for item in discover([documents], documents / ".none"):
+        if isinstance(item, Source) and source_of(item.path) in wanted and media_type_of(item.path):
+            yield item
+
+
 def _chunks(
-    documents: Path, wanted: set[str], chunk_tokens: int, progress: Progress
+    sources: Iterable[Source], sandbox: Sandbox, chunk_tokens: int, progress: Progress
 ) -> Iterator[Chunk]:
     size = ChunkSize(chunk_tokens, 0)
-    for item in discover([documents], documents / ".none"):
-        if not isinstance(item, Source) or source_of(item.path) not in wanted:
-            continue
-        if media_type_of(item.path) is None:
-            continue
+    for item in sources:
         try:
-            loaded = load_document(item.path, item.file.read_bytes())
+            loaded = sandbox.load(item.path, item.file.read_bytes())
         except DocumentError as error:
             progress.log(error.message)
             continue

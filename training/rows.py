@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from core.bounds import nested_too_deeply, read_bounded
 from core.errors import DatasetError
 
 
@@ -84,7 +85,7 @@ def read_rows(path: Path) -> Reading:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_bounded(path)
     except FileNotFoundError:
         raise DatasetError(f"There is no file '{path}'. Check the path.") from None
     except IsADirectoryError:
@@ -161,6 +162,12 @@ def _parse_json_line(text: str, number: int, reading: Reading) -> None:
             f"a JSON {type(values).__name__}, not an object",
             'Write {"question": ..., "answer": ...}.',
         )
+        return
+    if nested_too_deeply(values):
+        reading.reject(
+            number, "nested too deeply", "lists or objects within each other",
+            "Write fields that hold texts, or lists of texts.",
+        )  # fmt: skip
         return
     reading.rows.append(RawRow(number, values))
 

@@ -5,17 +5,45 @@ from pathlib import PurePosixPath
 
 from core.errors import DocumentError
 from retrieval.loading import guard
-from retrieval.loading.markdown import load_markdown
-from retrieval.loading.markup import load_html
 from retrieval.loading.model import LoadedDocument, Row, Section, clean
-from retrieval.loading.office import load_docx, load_xlsx
-from retrieval.loading.pages import load_pdf
 from retrieval.loading.plain import load_csv, load_text
 
 Loader = Callable[[bytes], LoadedDocument]
 
-MARKDOWN = ("text/markdown", load_markdown)
-HTML = ("text/html", load_html)
+
+# Each parser is imported when a file of its kind is read: all of them take a second.
+def _markdown(content: bytes) -> LoadedDocument:
+    from retrieval.loading.markdown import load_markdown
+
+    return load_markdown(content)
+
+
+def _html(content: bytes) -> LoadedDocument:
+    from retrieval.loading.markup import load_html
+
+    return load_html(content)
+
+
+def _pdf(content: bytes) -> LoadedDocument:
+    from retrieval.loading.pages import load_pdf
+
+    return load_pdf(content)
+
+
+def _docx(content: bytes) -> LoadedDocument:
+    from retrieval.loading.office import load_docx
+
+    return load_docx(content)
+
+
+def _xlsx(content: bytes) -> LoadedDocument:
+    from retrieval.loading.office import load_xlsx
+
+    return load_xlsx(content)
+
+
+MARKDOWN = ("text/markdown", _markdown)
+HTML = ("text/html", _html)
 LOADERS: dict[str, tuple[str, Loader]] = {
     ".md": MARKDOWN,
     ".markdown": MARKDOWN,
@@ -26,12 +54,9 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     ".html.erb": HTML,
     ".txt": ("text/plain", load_text),
     ".csv": ("text/csv", load_csv),
-    ".pdf": ("application/pdf", load_pdf),
-    ".docx": (
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        load_docx,
-    ),
-    ".xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", load_xlsx),
+    ".pdf": ("application/pdf", _pdf),
+    ".docx": ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", _docx),
+    ".xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", _xlsx),
 }
 SUPPORTED = "md, txt, html, pdf, docx, csv, xlsx"
 
@@ -69,6 +94,8 @@ def load_document(name: str, content: bytes) -> LoadedDocument:
         loaded = LOADERS[extension][1](content)
     except guard.Unreadable as problem:
         raise DocumentError(f"'{name}': {problem}") from problem
+    except MemoryError:
+        raise  # Says nothing about the file: whoever limits memory knows what it means.
     except Exception as error:  # parsers fail on damaged files in any way at all
         raise DocumentError(
             f"'{name}': the file is damaged and cannot be read as {extension} "

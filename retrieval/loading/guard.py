@@ -2,12 +2,14 @@
 
 import io
 import zipfile
-
-from charset_normalizer import from_bytes
+from dataclasses import dataclass
 
 LARGEST_UNPACKED = 512 * 1024 * 1024
 LARGEST_RATIO = 200
 RATIO_MATTERS_FROM = 16 * 1024 * 1024
+MOST_TEXT = 10_000_000
+"""Characters that any file may give; a larger file may give more, in proportion."""
+TEXT_A_BYTE = 20
 
 BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -34,6 +36,30 @@ TEXT_KINDS = {"md", "markdown", "mdx", "txt", "csv", "html", "htm"}
 
 class Unreadable(Exception):
     """Why a file cannot be read, and the remedy."""
+
+
+@dataclass
+class Meter:
+    """Adds up the text of a file that may say one thing many times, as tables and pages may."""
+
+    size: int
+    """The file's bytes."""
+    characters: int = 0
+
+    def passed(self, text: str) -> str:
+        """Return `text`, unless there is too much by now.
+
+        Raises:
+            Unreadable: the text has swollen out of all proportion to the file.
+        """
+        self.characters += len(text)
+        most = MOST_TEXT + TEXT_A_BYTE * self.size
+        if self.characters > most:
+            raise Unreadable(
+                f"its {self.size / 1e6:,.1f} MB hold more than {most / 1e6:,.0f} million "
+                "characters, as one text repeated many times. Split it, or remove what repeats."
+            )
+        return text
 
 
 def check_content(kind: str, content: bytes) -> None:
@@ -133,6 +159,8 @@ def decode(content: bytes) -> str:
             pass
         else:
             return _refuse_control(text)
+    from charset_normalizer import from_bytes  # Takes longer to import than most files to read.
+
     best = from_bytes(content[:200_000]).best()
     if best is None or (b"\x00" in content and not best.encoding.startswith(("utf_16", "utf_32"))):
         raise _binary()

@@ -3,33 +3,29 @@
 import html
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
-import yaml
-
+from retrieval.loading.front_matter import split_front_matter
 from retrieval.loading.guard import decode
 from retrieval.loading.model import LoadedDocument, SectionBuilder
+from retrieval.loading.templates import strip_templates
 
-FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.M)
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
-CODE = re.compile(r"(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)", re.DOTALL)
-HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+TICKS = re.compile("`+")
+HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t](.*))?$")
 UNDERLINE = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")
 NOT_A_PARAGRAPH = re.compile(r"^\s*(?:[-*+>|]|\d+[.)]\s|$)")
 
-INVISIBLE = re.compile(
-    r"\{%-?\s*comment\s*-?%\}.*?\{%-?\s*endcomment\s*-?%\}|\{#.*?#\}|<!--.*?-->|<%#.*?%>",
-    re.DOTALL,
-)
-TEMPLATE_TAG = re.compile(r"\{%-?\s*(\w+)(.*?)-?%\}|\{\{.*?\}\}|<%.*?%>", re.DOTALL)
-QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
-TEMPLATE_TARGET = re.compile(r"\]\(\s*(?:\{%.*?%\}|\{\{.*?\}\}|<%.*?%>)[^)\n]*\)", re.DOTALL)
-ATTRIBUTES = re.compile(r"\{:[^}\n]*\}|(?<=\s)\{#[\w-]+\}")
+# What may repeat never gives back what it took (`++`, `*+`) and stops at the next bracket or quote:
+# no opening is looked at twice, however many of them stand in a row.
+ATTRIBUTES = re.compile(r"\{:[^{}\n]*+\}|(?<=\s)\{#[\w-]++\}")
 LINK = re.compile(
-    r"!?\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+[\"'(].*?[\"')])?\)"
+    r"!?\[((?:[^\[\]]++|\[[^\[\]]*+\])*+)\]"
+    r"\((?:[^()\s]++|\([^()]*+\))*+"
+    r"(?:\s++(?:\"[^\"\n]*+\"|'[^'\n]*+'|\([^()\n]*+\)))?[ \t]*+\)"
 )
-REFERENCE_LINK = re.compile(r"\[([^\[\]]+)\]\[[^\[\]]*\]")
-DEFINITION = re.compile(r"^ {0,3}\[(?!\^)[^\]]+\]:\s*\S+.*$", re.M)
+REFERENCE_LINK = re.compile(r"\[([^\[\]]++)\]\[[^\[\]]*+\]")
+DEFINITION = re.compile(r"^ {0,3}\[(?!\^)[^\[\]]++\]:\s*+\S++.*$", re.M)
+HUGE_CHARACTER = re.compile(r"&#\d{8,};?")
 BREAK = re.compile(r"<br\s*/?>", re.I)
 CELL_END = re.compile(r"</t[dh]>", re.I)
 MARKUP = re.compile(
@@ -56,29 +52,6 @@ def load_markdown(content: bytes) -> LoadedDocument:
     return LoadedDocument(title or _plain(builder.first_heading), builder.sections())
 
 
-def split_front_matter(text: str) -> tuple[str, str]:
-    """Return the title in a file's YAML front matter ('' without one) and the text after it."""
-    found = FRONT_MATTER.match(text)
-    if not found:
-        return "", text
-    try:
-        fields: Any = yaml.safe_load(found.group(1))
-    except yaml.YAMLError:
-        # Front matter with a slip in it, as a colon within a title, is still no text.
-        titled = re.search(r"^title:\s*(\S.*)$", found.group(1), re.M)
-        return (titled.group(1).strip() if titled else ""), text[found.end() :]
-    if fields is not None and not isinstance(fields, dict):
-        return "", text  # Text between two rules: dropping it would lose it.
-    title = fields.get("title") if isinstance(fields, dict) else None
-    return (str(title) if title else ""), text[found.end() :]
-
-
-def strip_templates(text: str) -> str:
-    """Remove template tags and comments; the text that they show stays."""
-    text = TEMPLATE_TARGET.sub("]()", INVISIBLE.sub("", text))
-    return TEMPLATE_TAG.sub(_shown_by_tag, text)
-
-
 def strip_markup(text: str) -> str:
     """Remove what a reader of the rendered page would not see; leave `code` as it is."""
     return _outside_code(_strip_rendered, text)
@@ -90,29 +63,42 @@ def _strip_rendered(text: str) -> str:
         text = LINK.sub(r"\1", text)
     text = REFERENCE_LINK.sub(r"\1", DEFINITION.sub("", text))
     text = MARKUP.sub("", CELL_END.sub(" | ", BREAK.sub("\n", text)))
-    return html.unescape(text).replace("\xa0", " ")
-
-
-def _shown_by_tag(found: re.Match[str]) -> str:
-    name, arguments = found.group(1), found.group(2) or ""
-    strings = [a or b for a, b in QUOTED.findall(arguments)]
-    if name == "slack_channel" and strings:
-        return f"#{strings[0]}"
-    if name in {"include", "render", "page", "import", "extends", "set", "assign"}:
-        return ""
-    return next((text for text in reversed(strings) if " " in text or "/" not in text), "")
+    return html.unescape(HUGE_CHARACTER.sub("\ufffd", text)).replace("\xa0", " ")
 
 
 def _outside_code(change: Callable[[str], str], text: str) -> str:
     """Apply `change` with code spans put aside: a tag may begin before one and end after it."""
-    spans: list[str] = []
+    text = text.replace("\x00", "")
+    spans = list(_code_spans(text))
+    parts, at = [], 0
+    for number, (start, end) in enumerate(spans):
+        parts.append(f"{text[at:start]}\x00{number}\x00")
+        at = end
+    changed = change("".join([*parts, text[at:]]))
 
-    def aside(found: re.Match[str]) -> str:
-        spans.append(found.group())
-        return f"\x00{len(spans) - 1}\x00"
+    def back(found: re.Match[str]) -> str:
+        start, end = spans[int(found.group(1))]
+        return text[start:end]
 
-    changed = change(CODE.sub(aside, text.replace("\x00", "")))
-    return re.sub("\x00(\\d+)\x00", lambda found: spans[int(found.group(1))], changed)
+    return re.sub("\x00(\\d+)\x00", back, changed)
+
+
+def _code_spans(text: str) -> Iterator[tuple[int, int]]:
+    """From a run of backticks to the next run of the same length, as CommonMark has it."""
+    runs = [found.span() for found in TICKS.finditer(text)]
+    partners: list[int | None] = [None] * len(runs)
+    nearest: dict[int, int] = {}
+    for number in reversed(range(len(runs))):
+        length = runs[number][1] - runs[number][0]
+        partners[number] = nearest.get(length)
+        nearest[length] = number
+    number = 0
+    while number < len(runs):
+        partner = partners[number]
+        if partner is not None:
+            yield runs[number][0], runs[partner][1]
+            number = partner
+        number += 1
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
@@ -141,7 +127,7 @@ def _add_prose(builder: SectionBuilder, text: str) -> None:
         underline = UNDERLINE.match(line) if previous is not None else None
         if heading:
             _add(builder, previous)
-            builder.heading(len(heading.group(1)), _plain(heading.group(2) or ""))
+            builder.heading(len(heading.group(1)), _plain(_unclosed(heading.group(2) or "")))
             previous = None
         elif underline and previous and not NOT_A_PARAGRAPH.match(previous):
             builder.heading(1 if "=" in underline.group(1) else 2, _plain(previous))
@@ -155,6 +141,13 @@ def _add_prose(builder: SectionBuilder, text: str) -> None:
 def _add(builder: SectionBuilder, line: str | None) -> None:
     if line is not None:
         builder.add(line.rstrip())
+
+
+def _unclosed(heading: str) -> str:
+    """Drop the `#`s that may close a heading."""
+    text = heading.rstrip(" \t")
+    bare = text.rstrip("#")
+    return text if bare and bare[-1] not in " \t" else bare
 
 
 def _plain(heading: str) -> str:

@@ -1,7 +1,12 @@
 """What a loader hands over, and the builder that loaders share."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+LONGEST_HEADING = 500
+"""What is longer is text: a heading is repeated with every section below it."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,30 @@ class LoadedDocument:
         """Tell whether there is nothing to read."""
         return not any(section.text.strip() or section.rows for section in self.sections)
 
+    def as_json(self) -> dict[str, Any]:
+        """The shape that a child process hands over."""
+        return {
+            "title": self.title,
+            "sections": [
+                [
+                    section.path,
+                    section.text,
+                    section.fixed,
+                    [(r.number, r.text) for r in section.rows],
+                ]
+                for section in self.sections
+            ],
+        }
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "LoadedDocument":
+        """Read what `as_json` gave."""
+        sections = (
+            Section(tuple(path), text, tuple(Row(*row) for row in rows), fixed)
+            for path, text, fixed, rows in values["sections"]
+        )
+        return LoadedDocument(values["title"], tuple(sections))
+
 
 @dataclass
 class SectionBuilder:
@@ -49,8 +78,11 @@ class SectionBuilder:
 
     def heading(self, level: int, text: str) -> None:
         """Start a section; `level` 1 is the outermost."""
-        self._close(next_level=level)
         text = " ".join(text.split())
+        if len(text) > LONGEST_HEADING:
+            self.add(text)
+            return
+        self._close(next_level=level)
         if text:
             self.first_heading = self.first_heading or text
             self._path = [(depth, name) for depth, name in self._path if depth < level]

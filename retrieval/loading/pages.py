@@ -6,7 +6,7 @@ import logging
 from pypdf import PdfReader
 from pypdf.errors import FileNotDecryptedError, PdfReadError
 
-from retrieval.loading.guard import Unreadable
+from retrieval.loading.guard import Meter, Unreadable
 from retrieval.loading.model import LoadedDocument, Section
 
 LETTERS_A_PAGE = 3
@@ -28,7 +28,8 @@ def load_pdf(content: bytes) -> LoadedDocument:
             raise Unreadable(
                 "the file is protected by a password. Save a copy without password and use that."
             )
-        pages = [page.extract_text().strip() for page in reader.pages]
+        meter = Meter(len(content))
+        pages = [meter.passed(page.extract_text().strip()) for page in reader.pages]
         title = str((reader.metadata.title if reader.metadata else "") or "")
     except FileNotDecryptedError as error:
         raise Unreadable(

@@ -3,13 +3,15 @@
 import csv
 import io
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
-from retrieval.loading.guard import Unreadable, decode
+from retrieval.loading.guard import Meter, Unreadable, decode
 from retrieval.loading.model import LoadedDocument, Row, Section
 
 DELIMITERS = ",;\t|"
 SNIFFED_ROWS = 50
+LONGEST_NAME = 200
+"""Of a column, as it is repeated with every value; in characters."""
 
 
 def load_text(content: bytes) -> LoadedDocument:
@@ -21,12 +23,14 @@ def load_csv(content: bytes) -> LoadedDocument:
     """Each row becomes `column: value; column: value`; the delimiter is sniffed."""
     text = decode(content)
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=sniff_delimiter(text)))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=sniff_delimiter(text))
+        lines = ((number, dict(enumerate(cells, 1))) for number, cells in enumerate(reader, 1))
+        rows = tuple(named_rows(lines, Meter(len(content))))
     except csv.Error as error:
         raise Unreadable(
             f"its rows cannot be told apart ({error}). Save it again as CSV with UTF-8."
         ) from error
-    return LoadedDocument("", (Section((), rows=tuple(named_rows(enumerate(lines, 1)))),))
+    return LoadedDocument("", (Section((), rows=rows),))
 
 
 def sniff_delimiter(text: str) -> str:
@@ -46,43 +50,41 @@ def sniff_delimiter(text: str) -> str:
     return max(DELIMITERS, key=evenness)
 
 
-def named_rows(lines: Iterable[tuple[int, Sequence[str]]]) -> Iterable[Row]:
+def named_rows(lines: Iterable[tuple[int, Mapping[int, str]]], meter: Meter) -> Iterator[Row]:
     """Give every value the name of its column, taken from the first row that has any value.
 
     Args:
-        lines: pairs of a row's number and its cells.
+        lines: pairs of a row's number and its cells by column, counted from 1.
+        meter: adds up the text: names are repeated in every row.
 
     Yields:
         Rows with text. A table of only a header yields that header.
     """
-    header: Sequence[str] | None = None
+    header: dict[int, str] | None = None
     header_number, rows = 0, 0
     for number, cells in lines:
-        values = [" ".join(cell.split()) for cell in cells]
-        if not any(values):
+        values = {
+            column: text
+            for column, cell in sorted(cells.items())
+            if (text := " ".join(cell.split()))
+        }
+        if not values:
             continue
         if header is None:
             header, header_number = values, number
             continue
         rows += 1
-        if rows == 1:
-            yield from _unnamed_header(header, header_number, values)
-        yield Row(number, _named(header, values))
+        if rows == 1 and header.keys() - values.keys():
+            # Names of columns that hold no value anywhere would otherwise vanish: with a value in
+            # the first row a name is repeated, without one it is only in this line.
+            yield Row(header_number, "Columns: " + "; ".join(header.values()))
+        yield Row(number, meter.passed(_named(header, values)))
     if header is not None and not rows:
-        yield Row(header_number, "; ".join(value for value in header if value))
+        yield Row(header_number, "; ".join(header.values()))
 
 
-def _unnamed_header(header: Sequence[str], number: int, first: Sequence[str]) -> Iterable[Row]:
-    # Names of columns that hold no value anywhere would otherwise vanish: with a value in the
-    # first row a name is repeated, without one it is only in this line.
-    if any(name and not (first[i] if i < len(first) else "") for i, name in enumerate(header)):
-        yield Row(number, "Columns: " + "; ".join(name for name in header if name))
-
-
-def _named(header: Sequence[str], values: Sequence[str]) -> str:
-    parts = []
-    for position, value in enumerate(values):
-        if value:
-            name = header[position] if position < len(header) else ""
-            parts.append(f"{name or f'column {position + 1}'}: {value}")
-    return "; ".join(parts)
+def _named(header: Mapping[int, str], values: Mapping[int, str]) -> str:
+    return "; ".join(
+        f"{header.get(column, f'column {column}')[:LONGEST_NAME]}: {value}"
+        for column, value in values.items()
+    )
