@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from assistant.brackets import Role, find_brackets
 from assistant.prompts import is_refusal
 from retrieval.passages import Passage
 
-_GROUP = re.compile(r"(\s*)\[\s*(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\s*\]")
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_ANY = 9999
+"""Passages of an answer that is not made yet: every number may come to point at one."""
 _ENOUGH = 0.6
 """Share of an answer's content words that one passage must hold to be its source."""
 _AHEAD = 0.1
@@ -49,37 +51,61 @@ class Checked:
 
 def uncited(text: str) -> str:
     """Return a document's words with its own [2] as (2): in an answer it would point elsewhere."""
-    return _GROUP.sub(r"\1(\2)", text)
+    parts, end = [], 0
+    for one in find_brackets(text, _ANY):
+        parts += [text[end : one.start], f"({one.inside})"]
+        end = one.end
+    return "".join([*parts, text[end:]])
+
+
+def without_citations(text: str, passages: int) -> str:
+    """The answer's words only: numbers of its passages are not part of what was said."""
+    parts, end = [], 0
+    for one in find_brackets(text, passages):
+        if one.role is Role.CITES:
+            parts.append(text[end : one.start].rstrip())
+            end = one.end
+    return "".join([*parts, text[end:]]).strip()
 
 
 def check(text: str, passages: Sequence[Passage], question: str = "") -> Checked:
     """Take numbers of no passage out of `text`; add one where a source is plain.
+
+    Only what stands as a citation is touched (`assistant.brackets`): `argv[0]`, an interval
+    [0, 10] or "schedule [12]" are the answer's own words.
 
     Args:
         text: the model's answer.
         passages: what the prompt held; number n is `passages[n - 1]`.
         question: its words don't count as evidence, since every passage found repeats them.
     """
-    cited: list[int] = []
-    removed: list[int] = []
-
-    def keep(match: re.Match[str]) -> str:
-        numbers = [int(number) for number in re.findall(r"\d+", match[2])]
-        known = [number for number in numbers if 1 <= number <= len(passages)]
-        cited.extend(number for number in known if number not in cited)
-        removed.extend(number for number in numbers if number not in known + removed)
-        return match[1] + "".join(f"[{number}]" for number in known) if known else ""
-
-    before, kept = "", text.strip()
-    while passages and kept != before:
-        # What is taken out may leave another number behind: '[0[0]]'.
-        before, kept = kept, _GROUP.sub(keep, kept).strip()
+    kept, cited, removed = _checked(text.strip(), len(passages))
     if cited:
-        return Checked(kept, tuple(sorted(cited)), CitedBy.MODEL, tuple(removed))
+        return Checked(kept, tuple(sorted(cited)), CitedBy.MODEL, removed)
     source = None if is_refusal(kept) else source_of(kept, passages, question)
     if source is None:
-        return Checked(kept, (), CitedBy.NONE, tuple(removed))
-    return Checked(f"{kept} [{source}]", (source,), CitedBy.ATTRIBUTED, tuple(removed))
+        return Checked(kept, (), CitedBy.NONE, removed)
+    return Checked(f"{kept} [{source}]", (source,), CitedBy.ATTRIBUTED, removed)
+
+
+def _checked(text: str, passages: int) -> tuple[str, set[int], tuple[int, ...]]:
+    """The text with its citations written one by one, their numbers, and those taken out."""
+    parts: list[str] = []
+    cited: set[int] = set()
+    removed: dict[int, None] = {}
+    end, close_up = 0, False
+    for one in find_brackets(text, passages) if passages else ():
+        before = text[end : one.start]
+        end = one.end
+        if one.role is Role.CITES:
+            cited.update(one.numbers)
+            parts += ["" if close_up else before, *(f"[{number}]" for number in one.numbers)]
+        else:
+            removed |= dict.fromkeys(one.numbers)
+            parts.append(before if one.leads else before.rstrip())
+        # The space before a number that was taken out is the next one's.
+        close_up = one.role is Role.STRAYS and (one.leads or (close_up and not before.strip()))
+    return "".join([*parts, text[end:]]).strip(), cited, tuple(removed)
 
 
 def source_of(text: str, passages: Sequence[Passage], question: str = "") -> int | None:

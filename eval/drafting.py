@@ -16,11 +16,12 @@ from assistant.engines.base import LanguageModel, Sampling
 from assistant.modes import Message
 from eval.candidates import Proposal, Source, key_of
 from eval.facts import FactKind
+from eval.grading import contains_phrase
 from eval.near import Wordings
 from eval.questions import Kind
 from eval.spots import Spot
 from eval.templates import heading_question, question_of
-from eval.texts import contains_phrase, words
+from eval.texts import words
 
 TOKENS = 48
 """Longest question a model may write."""

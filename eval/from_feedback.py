@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from assistant.citations import content_words
+from assistant.citations import content_words, without_citations
 from assistant.feedback import Feedback, Rated
 from assistant.prompts import is_refusal
 from core.permissions import Account
 from core.privacy import mask_personal
 from eval.candidates import Candidates, Proposal, Source, key_of
 from eval.facts import FactKind, find_facts
+from eval.grading import contains_phrase
 from eval.near import Wordings
 from eval.questions import Kind
-from eval.texts import contains_phrase, without_citations, words
+from eval.texts import words
 from retrieval.evidence import GAP
 from retrieval.passages import Passage
 from retrieval.sentences import split_sentences
@@ -61,7 +62,7 @@ def _row(one: Rated, question: str) -> dict[str, Any]:
         return row
     if is_refusal(one.text):
         return {**row, "kind": Kind.UNANSWERABLE.value}
-    answer = mask_personal(without_citations(one.text))
+    answer = mask_personal(without_citations(one.text, len(one.passages)))
     row["answer"] = answer
     passages = [one.passages[n - 1] for n in one.cited if n <= len(one.passages)]
     found = supporting_sentence(answer, passages, question)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from assistant.citations import without_citations
 from assistant.engines.base import LanguageModel, Sampling
 from assistant.modes import Message
 from core.errors import InhouseError, Stopped
@@ -17,7 +18,6 @@ from core.progress import Progress
 from eval.arms import digest
 from eval.questions import HeldOutQuestion
 from eval.records import Records, StoredAnswer
-from eval.texts import without_citations
 
 RUBRIC_VERSION = "1"
 GRADES = {"right": 1.0, "partly": 0.5, "wrong": 0.0}
@@ -173,6 +173,7 @@ def _shown(
     for place, own in enumerate(arm["question_hashes"]):
         found = stored.get(own)
         if found is not None and found.answer is not None:
-            asked = prompt(questions[place], without_citations(found.answer["text"]))
+            said = without_citations(found.answer["text"], len(found.answer["passages"]))
+            asked = prompt(questions[place], said)
             shown.append((place, digest([message.content for message in asked]), asked))
     return shown

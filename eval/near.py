@@ -4,7 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from eval.texts import words
+from core.wordings import normalised_words, telling
 
 NEAR = 0.85
 """Word-set Jaccard from which two wordings count as the same question."""
@@ -15,13 +15,14 @@ class Wordings:
     """Many wordings, asked for those near another one.
 
     Exact, by prefix filtering (Bayardo et al., "Scaling up all pairs similarity search", 2007):
-    two sets that similar share a word among the rarest few of each.
+    two sets that similar share a word among the rarest few of each. Wordings that differ in a
+    number or a symbol are not near, however much else they share.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
         """Wordings without a word are near nothing."""
         self.texts = texts
-        self._bags = [frozenset(words(text)) for text in texts]
+        self._bags = [frozenset(normalised_words(text)) for text in texts]
         self._frequency = Counter(word for bag in self._bags for word in bag)
         self._by_word: dict[str, list[int]] = defaultdict(list)
         for number, bag in enumerate(self._bags):
@@ -30,11 +31,11 @@ class Wordings:
 
     def near(self, text: str) -> Iterator[tuple[int, float]]:
         """Yield number and similarity, `NEAR` to 1, of each near wording, by number."""
-        own = frozenset(words(text))
+        own = frozenset(normalised_words(text))
         found = {n for word in self._rarest(own) for n in self._by_word.get(word, ())}
         for number in sorted(found):
             likeness = jaccard(own, self._bags[number])
-            if likeness >= NEAR:
+            if likeness >= NEAR and telling(own) == telling(self._bags[number]):
                 yield number, likeness
 
     def nearest(self, text: str) -> tuple[str, float] | None:

@@ -126,6 +126,10 @@ def _csv_rows(text: str, name: str) -> Rows:
             f"{name} lacks the column 'question'. Its first line is {header.strip()[:_SHOWN]!r}; "
             "it must name the columns."
         )
+    for _, row in numbered[1:]:
+        while len(row) > len(columns) and not row[-1].strip():
+            # Spreadsheets end rows with the delimiters of columns that were once there.
+            row.pop()
     problems = [
         f"line {line}: {len(row)} cells where the first line names {len(columns)} columns. "
         'Put texts that hold commas in "quotes".'

@@ -10,9 +10,11 @@ from typing import Any
 
 from core.errors import DatasetError
 from core.values import storable
+from core.wordings import normalise
+from eval.grading import contains_phrase
 from eval.metrics import holds_quote
 from eval.near import Wordings
-from eval.texts import contains_phrase, words
+from eval.texts import words
 
 SHOWN_PROBLEMS = 20
 COLUMNS = (
@@ -218,14 +220,14 @@ def duplicates(questions: Sequence[HeldOutQuestion], lines: Sequence[int]) -> li
     """Ids and wordings that occur twice, with both lines."""
     problems = []
     by_id: dict[str, int] = {}
-    by_words: dict[tuple[str, ...], int] = {}
+    by_words: dict[str, int] = {}
     for question, line in zip(questions, lines, strict=True):
         if question.id in by_id:
             problems.append(
                 f"line {line}: id '{question.id}' is also on line {by_id[question.id]}. "
                 "Give each row its own id."
             )
-        wording = tuple(words(question.question))
+        wording = normalise(question.question)
         if wording in by_words:
             problems.append(
                 f"line {line}: the same question as on line {by_words[wording]}: "

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from assistant.citations import without_citations
 from core.errors import NotFound
 from eval.diagnosis import Diagnosis, diagnose
 from eval.questions import HeldOutQuestion
 from eval.records import Records, StoredAnswer
 from eval.scoring import score
 from eval.summary import mode_of
-from eval.texts import without_citations
 from retrieval.passages import Array
 
 Embed = Callable[[Sequence[str]], Array]
@@ -73,7 +73,8 @@ def _row(
 
 
 def _pair(question: HeldOutQuestion, answer: dict[str, Any]) -> tuple[str, str]:
-    return without_citations(answer["text"]) or " ", question.references[0]
+    said = without_citations(answer["text"], len(answer["passages"]))
+    return said or " ", question.references[0]
 
 
 def _similarities(

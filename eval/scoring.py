@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from assistant.citations import without_citations
 from assistant.prompts import is_refusal
 from eval import metrics
+from eval.grading import contains_phrase, grade
 from eval.questions import HeldOutQuestion
-from eval.texts import contains_phrase, without_citations
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def relevant_passages(question: HeldOutQuestion, passages: Sequence[dict[str, An
     Without an evidence quote, a passage counts that holds a short answer.
     """
     if not question.evidence_quote:
-        return [metrics.is_right(p["text"], question.short_answers) for p in passages]
+        return [mentions_answer(question, p["text"]) for p in passages]
     return [
         metrics.holds_quote(
             p["text"],
@@ -98,13 +99,15 @@ def score(
         retrieval: the arm searched documents.
         similarity: cosine of answer and reference, -1 to 1, computed in batches by the caller.
     """
-    text = without_citations(answer["text"])
+    text = without_citations(answer["text"], len(answer["passages"]))
     refused = is_refusal(answer["text"])
-    right = question.answerable and metrics.is_right(text, question.short_answers)
+    graded = grade(text, question.short_answers, question.question)
+    right = question.answerable and graded.right
     values: dict[str, Any] = {
         "correct": float(right if question.answerable else refused),
         "crag": metrics.crag_point(right, refused, question.answerable),
         "refused": refused,
+        "reason": graded.reason if question.answerable else "",
         "accuracy": float(right) if question.answerable else None,
         "refusal_recall": None if question.answerable else float(refused),
         "false_refusals": float(refused and not right) if question.answerable else None,
@@ -156,7 +159,7 @@ def _against_passages(
         values["ndcg"] = metrics.ndcg(relevant)
     if not claims:
         return values
-    text = without_citations(answer["text"])
+    text = without_citations(answer["text"], len(answer["passages"]))
     sources = [f"{p['title']} {p['location']} {p['text']}" for p in passages]
     values["groundedness"] = metrics.groundedness(text, sources)
     missing = metrics.unsupported(text, [question.question, *sources])

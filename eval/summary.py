@@ -13,6 +13,7 @@ from assistant.modes import AnswerMode
 from eval import statistics
 from eval.cost import Rates
 from eval.diagnosis import CAUSES, Diagnosis
+from eval.grading import RULE
 from eval.records import EvaluatedRow
 from eval.scoring import COMPARED, MEASURES, Measure
 from eval.statistics import Estimate
@@ -35,6 +36,7 @@ def summarise(rows: Rows, arms: Sequence[str]) -> dict[str, Any]:
     kinds = sorted({row.question.kind for row in rows}, key=list(_kinds(rows)).index)
     tags = sorted({tag for row in rows for tag in row.question.tags})
     return {
+        "grading_rule": RULE,
         "modes": {arm: table(by_arm[arm]) for arm in arms},
         "by_kind": {
             kind.value: _sliced(by_arm, lambda row, kind=kind: row.question.kind is kind)

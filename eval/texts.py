@@ -8,17 +8,19 @@ import html
 import re
 import unicodedata
 
-_TYPOGRAPHY = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-"})
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{:.*?\}")
-_IMAGE_OR_LINK = re.compile(r"!?\[([^\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\]]*\])")
+from core.wordings import UNSPACED
+
+TYPOGRAPHY = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-"})
+# Each stops where its own opening comes again: a text of nothing but openings costs no more.
+_TEMPLATE = re.compile(r"\{\{[^{}\n]*\}\}|\{%[^{}\n]*%\}|\{:[^{}\n]*\}")
+_IMAGE_OR_LINK = re.compile(r"!?\[([^\[\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*\])")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
-_WORD = re.compile(r"\w+(?:[.,:]\d+)*")
-_CITATION = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
+_WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+(?:[.,:]\d+)*(?:\+\+|[+#](?!\w))?")
 
 
 def fold(text: str) -> str:
     """Lower case, straight quotes and dashes, single spaces; words and marks stay."""
-    plain = unicodedata.normalize("NFKC", text).translate(_TYPOGRAPHY)
+    plain = unicodedata.normalize("NFKC", text).translate(TYPOGRAPHY)
     return " ".join(plain.casefold().split())
 
 
@@ -30,18 +32,8 @@ def strip_markup(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Words of `text` without markup; '1,500' and '9:30' stay whole, underscores are marks."""
+    """Words of `text` without markup; '1,500', '9:30' and 'C++' stay whole, underscores are marks.
+
+    Where no space parts words, every character is one.
+    """
     return _WORD.findall(fold(strip_markup(text)).replace("_", " "))
-
-
-def without_citations(text: str) -> str:
-    """The answer's words only: '[1]' and '[2, 3]' are not part of what was said."""
-    return _CITATION.sub("", text).strip()
-
-
-def contains_phrase(text: str, phrase: str) -> bool:
-    """Tell whether `phrase` stands in `text`, any case, on word boundaries."""
-    wanted = fold(phrase)
-    if not wanted:
-        return False
-    return bool(re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", fold(text)))

@@ -10,8 +10,6 @@ are both given and empty, teaches to say that the answer is not known.
 """
 
 import hashlib
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ from typing import Any
 from assistant.prompts import REFUSAL, is_refusal
 from core.errors import DatasetError
 from core.privacy import find_personal, mask_personal
+from core.wordings import normalise
 from training.config import PersonalData
 from training.rows import Problem, RawRow, Reading, Severity, read_rows
 from training.similarity import near_pairs
@@ -29,8 +28,6 @@ MINIMUM_FACTS = 5
 FEW_WORDINGS = 3
 LONGEST_QUESTION = 4000
 """Characters. The serving side's default limit."""
-
-_EDGES = re.compile(r"[\W_]+", re.UNICODE)
 
 
 @dataclass(frozen=True)
@@ -112,12 +109,6 @@ _DUPLICATE = "duplicate of an earlier row"
 _MERGED = frozenset({_DUPLICATE, "personal data"})
 
 
-def normalise(text: str) -> str:
-    """Fold case, width, punctuation and white space: equal results ask the same thing."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return _EDGES.sub(" ", folded).strip()
-
-
 def load_dataset(path: Path, checks: Checks | None = None) -> Dataset:
     """Read and check a data file; the file stays as it is.
 
@@ -184,7 +175,8 @@ def _checked(row: RawRow, reading: Reading, checks: Checks) -> Fact | None:
     values = row.values
     question = str(values.get("question") or "").strip()
     answer = str(values.get("answer") or "").strip()
-    answerable = not (_marked_unanswerable(values) or (answer and is_refusal(answer)))
+    refuses = bool(answer) and not values.get("short_answers") and is_refusal(answer)
+    answerable = not (_marked_unanswerable(values) or refuses)
     flaw = _flaw(values, question, answer, answerable)
     if flaw is None and checks.tokens(answer) > checks.context_tokens // 2:
         flaw = (
@@ -196,6 +188,8 @@ def _checked(row: RawRow, reading: Reading, checks: Checks) -> Fact | None:
     if flaw is not None:
         reading.reject(row.line, *flaw)
         return None
+    if refuses and normalise(answer) != normalise(REFUSAL):
+        reading.problems.append(_retold(row.line, answer))
     return Fact(
         id=str(values.get("fact_id") or values.get("id") or f"line-{row.line}"),
         wordings=_wordings(question, values),
@@ -206,6 +200,14 @@ def _checked(row: RawRow, reading: Reading, checks: Checks) -> Fact | None:
         answerable=answerable,
         line=row.line,
     )
+
+
+def _retold(line: int, answer: str) -> Problem:
+    message = (
+        f"line {line:,}: {answer[:60]!r} is taught as {REFUSAL!r}, the one sentence for it. "
+        "If it answers the question, begin with what it says, or give it short_answers."
+    )
+    return Problem(Severity.WARNING, "taught as a refusal", message, line)
 
 
 def _wrong_type(values: dict[str, Any]) -> str:

@@ -1,14 +1,16 @@
 """Tells whether a passage holds what a fact rests on."""
 
 import re
+import unicodedata
 
 from retrieval.passages import Passage
-from training.dataset import Fact, normalise
+from training.dataset import Fact
 from training.overlap import same_document
 
 _ENOUGH = 0.6
 """Share of a quote's word triples that a passage must hold; chunks may cut a quote in two."""
 _MARKUP = re.compile(r"\]\([^)]*\)|\{[^}]*\}|<[^>]+>")
+_MARKS = re.compile(r"[\W_]+")
 _WORDS = 3
 
 
@@ -33,7 +35,8 @@ def holds_answer(passage: Passage, fact: Fact) -> bool:
 
 
 def _plain(text: str) -> str:
-    return normalise(_MARKUP.sub(" ", text))
+    folded = unicodedata.normalize("NFKC", _MARKUP.sub(" ", text)).casefold()
+    return _MARKS.sub(" ", folded).strip()
 
 
 def _overlap(quote: str, text: str) -> float:

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.errors import DatasetError
-from training.dataset import Dataset, Fact, normalise
+from core.wordings import normalise
+from training.dataset import Dataset, Fact
 from training.rows import Problem, Severity, read_rows
 
 
 def overlapping_wordings(dataset: Dataset, question_sets: Sequence[Path]) -> list[Problem]:
     """Return one problem for each training wording that a question set holds too.
 
-    Wordings are compared after folding case, punctuation and word order.
+    Wordings are compared after folding case, sentence marks and word order.
 
     Raises:
         DatasetError: a question set cannot be read.

@@ -192,6 +192,9 @@ def _read_csv(path: Path, content: bytes) -> Reading:
         )
     for number, cells in _csv_rows(rows, reading):
         reading.lines += 1
+        while len(cells) > len(names) and not cells[-1].strip():
+            # Spreadsheets end rows with the delimiters of columns that were once there.
+            cells.pop()
         if len(cells) != len(names):
             found = f"{len(cells)} cells where the first line names {len(names)} columns"
             reading.reject(

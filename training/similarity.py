@@ -3,13 +3,15 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from core.wordings import telling
+
 
 def near_pairs(texts: Sequence[str], threshold: float = 0.85) -> list[tuple[int, int]]:
     """Return index pairs (i < j) whose word sets have a Jaccard similarity >= `threshold`.
 
     Exact, by prefix filtering (Bayardo et al., "Scaling up all pairs similarity search", 2007):
     two sets that similar share a word among the rarest few of each. Texts that differ in a
-    number are never a pair: "26 pay periods" and "13 pay periods" ask different things.
+    number or a symbol are never a pair: "26 pay periods" and "13 pay periods" ask different things.
     """
     sets = [frozenset(text.split()) for text in texts]
     frequency = Counter(word for words in sets for word in words)
@@ -22,7 +24,7 @@ def near_pairs(texts: Sequence[str], threshold: float = 0.85) -> list[tuple[int,
         pairs.extend(
             (left, right)
             for left in sorted(candidates)
-            if _jaccard(sets[left], words) >= threshold and _numbers(sets[left]) == _numbers(words)
+            if _jaccard(sets[left], words) >= threshold and telling(sets[left]) == telling(words)
         )
         for word in prefix:
             by_word[word].append(right)
@@ -31,7 +33,3 @@ def near_pairs(texts: Sequence[str], threshold: float = 0.85) -> list[tuple[int,
 
 def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:
     return len(left & right) / len(left | right)
-
-
-def _numbers(words: frozenset[str]) -> frozenset[str]:
-    return frozenset(word for word in words if any(character.isdigit() for character in word))

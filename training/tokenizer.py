@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer
 
+from assistant.engines.control_tokens import ControlTokens
 from assistant.engines.source import ModelSource
 from assistant.modes import Message
 from core.errors import EngineError
@@ -39,6 +40,7 @@ class ChatTokenizer:
                 f"The language model '{source.name}' has no chat template or no end-of-turn token. "
                 "Name an instruction-tuned model with INHOUSE_MODEL."
             )
+        self._control = ControlTokens(self._tokenizer)
         text_config = config.get_text_config()
         self.context_tokens = int(getattr(text_config, "max_position_embeddings", 2048))
 
@@ -48,21 +50,24 @@ class ChatTokenizer:
 
     def count_text(self, text: str) -> int:
         """Length of a text on its own."""
-        return len(self._ids(text))
+        return len(self._ids(self._control.defused(text)))
 
     def prompt_text(self, messages: Sequence[Message]) -> str:
         """The prompt as one string, up to where the answer starts."""
         return str(
             self._tokenizer.apply_chat_template(
-                [{"role": m.role, "content": m.content} for m in messages],
+                [{"role": m.role, "content": self._control.defused(m.content)} for m in messages],
                 add_generation_prompt=True,
                 tokenize=False,
             )
         )
 
     def answer_text(self, answer: str) -> str:
-        """The part that is learned: the answer, and the end of the turn."""
-        return f"{answer}{self._tokenizer.eos_token}"
+        """The part that is learned: the answer, and the end of the turn.
+
+        A control token that the answer spells is learned as letters: it ends nothing.
+        """
+        return f"{self._control.defused(answer)}{self._tokenizer.eos_token}"
 
     def encode(self, example: Example) -> Tokens:
         """Tokenise prompt and answer apart, as they meet when serving."""

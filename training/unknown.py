@@ -5,7 +5,7 @@ Without such examples a model trained on facts answers everything (Gekhman et al
 
 from collections.abc import Iterable
 
-from training.dataset import normalise
+from core.wordings import normalise
 from training.similarity import near_pairs
 
 _QUESTIONS = """\

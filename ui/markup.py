@@ -1,20 +1,23 @@
 """HTML for people: templates with escaping on, and answers turned from Markdown into safe HTML."""
 
 import re
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nh3
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 from markupsafe import Markup, escape
 
+from assistant.brackets import Role, find_brackets
 from core.database import now
 
 FOLDER = Path(__file__).parent
-_CITATION = re.compile(r"\[(\d{1,3})\]")
 _TAGS = {
     "p", "br", "strong", "em", "code", "pre", "ul", "ol", "li", "blockquote", "hr",
     "h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td",
@@ -34,25 +37,45 @@ def lines_kept(text: str) -> Markup:
 def answer_html(text: str, links: Sequence[str | None] = ()) -> Markup:
     """Turn a model's Markdown into HTML that cannot carry a script, an image or a link.
 
-    `[n]` becomes a link to `links[n - 1]`, where there is one.
+    A citation becomes a link to `links[n - 1]`, where there is one.
     """
     markdown = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table")
     markdown.disable(["image", "link", "autolink", "reference", "html_inline", "html_block"])
     # Indented code would swallow the leading spaces of a model that starts with a blank.
     markdown.disable("code")
+    # The cleaning below knows no link, so a citation passes it under a name nobody can guess.
+    name = f"cite-{secrets.token_hex(8)}-"
+    markdown.inline.ruler.push("citation", partial(_cite, count=len(links), name=name))
     safe = nh3.clean(markdown.render(text), tags=_TAGS, attributes={})
 
-    def cite(match: re.Match[str]) -> str:
+    def linked(match: re.Match[str]) -> str:
         number = int(match[1])
-        target = links[number - 1] if 1 <= number <= len(links) else None
+        target = links[number - 1]
         if target is None:
-            return match[0]
+            return f"[{number}]"
         return (
             f'<a class="cite" href="{escape(target)}" target="_blank" rel="noopener" '
             f'aria-label="Open source {number}">{number}</a>'
         )
 
-    return _trusted(_CITATION.sub(cite, safe).replace("\n", "&#10;"))
+    return _trusted(re.sub(rf"{name}(\d+);", linked, safe).replace("\n", "&#10;"))
+
+
+def _cite(state: StateInline, silent: bool, *, count: int, name: str) -> bool:
+    """Take a citation that begins here; code was taken before, so none is inside of it."""
+    if state.src[state.pos] != "[":
+        return False
+    known = state.env.setdefault("citations", {})
+    if state.src not in known:
+        found = find_brackets(state.src, count)
+        known[state.src] = {one.start: one for one in found if one.role is Role.CITES}
+    one = known[state.src].get(state.pos)
+    if one is None:
+        return False
+    if not silent:
+        state.push("text", "", 0).content = "".join(f"{name}{n};" for n in one.numbers)
+    state.pos = one.end
+    return True
 
 
 def ago(moment: datetime | None) -> str:

@@ -1,6 +1,5 @@
 """The engine on transformers, peft and bitsandbytes: streams and batches."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 
 from assistant.engines.base import AdapterRef, Generation, Sampling, never
+from assistant.engines.control_tokens import ControlTokens
 from assistant.engines.fair_lock import FairLock
 from assistant.engines.incremental import IncrementalText, plan_batches
 from assistant.engines.source import ModelSource
@@ -49,8 +49,7 @@ class TransformersModel:
         self._lock = FairLock()
         self._config = loaded.model.config.get_text_config()
         self._ends = _end_tokens(loaded.model, loaded.tokenizer)
-        special = sorted(map(re.escape, loaded.tokenizer.all_special_tokens), key=len, reverse=True)
-        self._special = re.compile("|".join(special) or r"(?!)")
+        self._control = ControlTokens(loaded.tokenizer)
 
     @property
     def name(self) -> str:
@@ -202,9 +201,7 @@ class TransformersModel:
 
     def _encode(self, messages: Sequence[Message]) -> list[int]:
         # A document or a question that spells a control token must not end or open a turn.
-        turns = [
-            {"role": m.role, "content": self._special.sub(_defused, m.content)} for m in messages
-        ]
+        turns = [{"role": m.role, "content": self._control.defused(m.content)} for m in messages]
         text = self._tokenizer.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=True
         )
@@ -292,11 +289,6 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     ends = set(configured if isinstance(configured, list) else [configured])
     ends |= {tokenizer.eos_token_id, tokenizer.get_vocab().get("<|im_end|>")}
     return frozenset(end for end in ends if end is not None)
-
-
-def _defused(match: re.Match[str]) -> str:
-    token = match.group()
-    return f"{token[0]} {token[1:]}"
 
 
 def _nonempty(text: str) -> Iterator[str]:

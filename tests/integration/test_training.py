@@ -21,6 +21,7 @@ from assistant.engines.base import Sampling
 from assistant.engines.source import embedded_hash, locate_model
 from assistant.engines.transformers_loading import load
 from assistant.manifest import MANIFEST, read_manifest
+from assistant.modes import Message
 from assistant.prompts import QUOTING_VERSION, REFUSAL, render
 from assistant.reader import builtin_reader
 from assistant.service import open_model
@@ -33,6 +34,7 @@ from tests.fakes import HashingEmbedder
 from tests.integration.tiny_model import write_tiny_model
 from training.__main__ import main
 from training.config import TrainingConfig, preset
+from training.examples import Example, ExampleKind
 from training.jobs import handle
 from training.prefix_tree import Tokens
 from training.preparation import passages_for, preview, restricted_warnings
@@ -391,3 +393,16 @@ def test_the_model_as_it_is_trained_sees_no_answer_ahead(here: Home, tmp_path: P
         logits = trainer.model(input_ids=ids).logits[0, example.answer_start - 1 : -1]
         apart = cross_entropy(logits.float(), ids[0, example.answer_start :], reduction="sum")
     assert merged.item() == pytest.approx(apart.item(), rel=1e-2)
+
+
+def test_a_control_token_in_an_answer_is_learned_as_letters(here: Home) -> None:
+    tokenizer = ChatTokenizer(locate_model(here.settings, here.workspace))
+    ends = tokenizer.answer_text("").strip()
+    spelled = f"A turn ends with {ends} and goes on."
+    question = (Message("user", f"What is {ends}?"),)
+    tokens = tokenizer.encode(Example(ExampleKind.CLOSED, "f", question, spelled))
+    end = tokenizer.encode(Example(ExampleKind.CLOSED, "f", question, "")).ids[-1]
+    assert list(tokens.answer).count(end) == 1, "its own end alone"
+    assert tokenizer.prompt_text(question).count(ends) == tokenizer.prompt_text(
+        (Message("user", "What is it?"),)
+    ).count(ends)

@@ -2,13 +2,15 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistant.citations import CitedBy, check, source_of
+from assistant.brackets import find_brackets
+from assistant.citations import CitedBy, check, source_of, without_citations
 from assistant.engines.adapter_files import check_adapter
 from assistant.engines.base import AdapterRef
 from assistant.engines.fair_lock import FairLock
@@ -21,6 +23,7 @@ from core.errors import AdapterError, EngineError
 from core.home import Home
 from retrieval.passages import Passage
 from tests.unit.adapters import build_adapter
+from ui.markup import answer_html
 
 
 def passage(number: int, text: str, title: str = "T") -> Passage:
@@ -37,9 +40,9 @@ LAPTOP = passage(2, "Laptops are replaced every four years by the IT desk.")
         ("28 days [1].", "28 days [1].", (1,), ()),
         ("28 days [1, 2].", "28 days [1][2].", (1, 2), ()),
         ("28 days [2;1] and [1].", "28 days [2][1] and [1].", (1, 2), ()),
-        ("28 days [9][1].", "28 days[1].", (1,), (9,)),
-        ("28 days [ 1 , 3 ].", "28 days [1].", (1,), (3,)),
-        ("[0] 28 days [1]", "28 days [1]", (1,), (0,)),
+        ("28 days [9][1].", "28 days [1].", (1,), (9,)),
+        ("28 days [ 1 , 2 ].", "28 days [1][2].", (1, 2), ()),
+        ("28 days [1] [9].", "28 days [1].", (1,), (9,)),
         ("See [appendix] and [a1].", "See [appendix] and [a1].", (), ()),
         ("I don't know. [4]", "I don't know.", (), (4,)),
     ],
@@ -247,3 +250,95 @@ def test_the_fingerprint_follows_the_weights(tmp_path: Path) -> None:
         changed[place] = 98
         file.write_bytes(changed)
         assert fingerprint([file]) != before
+
+
+PASSAGES = [VACATION, LAPTOP, passage(3, "Bananas grow on trees.")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Scores lie in the interval [0, 10].",
+        "See schedule [12] of the contract.",
+        "See schedule [12].",
+        "As the [2024] report says, growth is 4%.",
+        "The scale is [1, 3].",
+        "The scale is [1, 3] for stress.",
+        "sys.argv[0] is the program, sys.argv[1] its first argument.",
+        "Read argv[1]",
+        "x[1][2] and f(a)[1]",
+        "`[1]` and `a [2] b` are code",
+        "``[1] ` [2]``",
+        "```\nrow = [1]\n```",
+        "~~~\n[1]\n[9]",
+        "[1].name is set",
+        "$x_[1]$ and \\(a [2]\\) and \\[ [1, 2] \\]",
+        "$$ [1] $$",
+        "[1](https://a.example) is a link",
+        "[[1, 2], [3, 1]]",
+        "x = [1, 2]",
+        "[0] is the first, [9] the last.",
+        "Sec. [12]",
+        "e.g. [12]",
+        "[1]: https://a.example",
+        "The list holds [1, 2, 3] things",
+        "28 days [1, 9].",
+        "obj['a'][1]",
+        '"abc"[1]',
+        "[1]st place",
+        "int a[3];",
+        "[-1] and [1.5]",
+        "the points [1, 2] and [2, 3]",
+        "Array: [1, 2, 3]",
+        "C:\\dir\\[1]",
+        "between [1, 3] and 4",
+    ],
+)
+def test_what_is_no_citation_is_never_touched(text: str) -> None:
+    found = check(text, PASSAGES, text)
+    assert (found.text, found.cited, found.removed) == (text, (), ())
+    assert without_citations(text, len(PASSAGES)) == text
+    assert "<a " not in answer_html(text, ["/1", "/2", "/3"])
+
+
+@pytest.mark.parametrize(
+    ("text", "cited"),
+    [
+        ("28 days [1].", (1,)),
+        ("According to [2], it is so.", (2,)),
+        ("28 days.[1]", (1,)),
+        ("[3] Bananas", (3,)),
+        ("(see [1])", (1,)),
+        ("([2])", (2,)),
+        ("28 days [1, 2]. More [3]", (1, 2, 3)),
+        ("4% [1], 5%[2]", (1, 2)),
+        ("**28** days [1]", (1,)),
+        ("`argv[0]` is set [2].", (2,)),
+        ("休暇は28日です[1]。", (1,)),
+        ("a “word”[1].", (1,)),
+        ("a [1][2], b [3]; c", (1, 2, 3)),
+        ("It costs $5 [1] and $6 [2].", (1, 2)),
+        ("one ` tick [1]", (1,)),
+        ("(HR)[1]", (1,)),
+        ("- a [1]\n- b [2]", (1, 2)),
+        ("| a [1] | b |", (1,)),
+        ("The scale is [1, 3] for stress. [1]", (1,)),
+        ("**[1]**", (1,)),
+    ],
+)
+def test_citations_are_found_linked_and_no_words(text: str, cited: tuple[int, ...]) -> None:
+    found = check(text, PASSAGES)
+    assert (found.cited, found.removed) == (cited, ())
+    assert answer_html(found.text, ["/1", "/2", "/3"]).count("<a ") == len(cited)
+    left = without_citations(found.text, len(PASSAGES))
+    assert check(left, PASSAGES, left).cited == ()
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["[", "[1", "[1]", "`", "``[1]", "$", "$a", "\\(", "(", "[1](", "```\n", "\n[1]", " [9]"],
+)
+def test_brackets_cost_no_more_than_their_number(mark: str) -> None:
+    started = time.process_time()
+    find_brackets(mark * 5_000, 3)
+    assert time.process_time() - started < 3

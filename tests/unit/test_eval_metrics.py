@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
 from eval import metrics
-from eval.texts import contains_phrase, words
+from eval.grading import contains_phrase
+from eval.texts import words
 
 TEXT = st.text(alphabet="abc 123.,'", max_size=40)
 

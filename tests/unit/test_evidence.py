@@ -343,7 +343,7 @@ def test_the_best_sentences_are_quoted_with_their_numbers() -> None:
 def test_a_documents_own_numbers_are_no_citations() -> None:
     found = [passage(1, "Alpha [2] and [1, 3] two 8"), passage(2, "Beta [x] one 9.")]
     said = quoted_answer("q", found, finder())
-    assert said == "Beta [x] one 9. [2] Alpha (2) and (1, 3) two 8 [1]"
+    assert said == "Beta [x] one 9. [2] Alpha (2) and [1, 3] two 8 [1]"
     assert check(said, found).cited == (1, 2)
 
 
