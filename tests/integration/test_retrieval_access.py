@@ -31,6 +31,7 @@ def library(any_home: Home) -> Library:
 def stored(home: Home, library: Library, path: str, *groups: str) -> int:
     with home.database.session() as session:
         row = DocumentRow(
+            identity=path, collection="",
             path=path, title=path, media_type="text/plain", size=1, sha256="", recipe="",
             embedder="", chunk_count=0, ingested_at=now(),
         )  # fmt: skip

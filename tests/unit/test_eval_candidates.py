@@ -185,7 +185,8 @@ def test_proposals_are_forgotten_with_the_document_that_they_quote(home: Home) -
     with home.database.session() as session:
         session.add(
             DocumentRow(
-                id=9, path="a.md", title="A", media_type="", size=1, sha256="", recipe="",
+                id=9, identity="9", collection="",
+                path="a.md", title="A", media_type="", size=1, sha256="", recipe="",
                 embedder="", chunk_count=0, ingested_at=now(),
             )
         )  # fmt: skip

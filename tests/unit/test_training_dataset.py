@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from assistant.prompts import REFUSAL
 from core.errors import DatasetError
+from core.wordings import normalise
 from training.config import PersonalData
-from training.dataset import Checks, Dataset, load_dataset, normalise, require_usable
+from training.dataset import Checks, Dataset, load_dataset, require_usable
 from training.overlap import (
     overlapping_wordings,
     refuse_overlap,
