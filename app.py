@@ -66,7 +66,7 @@ def _run(home: Home, listener: socket.socket, *, sample: bool) -> None:
         load_sample(home, services.retrieval, services.shelf, services.question_sets)
     config = uvicorn.Config(
         create_app(services), log_level="warning", timeout_graceful_shutdown=5,
-        server_header=False,
+        server_header=False, proxy_headers=False,
     )  # fmt: skip
     print(f"Inhouse is at {home.settings.url} (Ctrl-C stops it)", flush=True)
     uvicorn.Server(config).run(sockets=[listener])

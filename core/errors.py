@@ -13,8 +13,9 @@ A message names the thing, the value received and the remedy. Anything that is n
   - Conflict          the thing exists already, or is busy
   - AccessDenied
     + SignInRequired  nobody is signed in, or the session has ended
-    + SignInFailed    wrong name or password, or locked out
+    + SignInFailed    wrong name or password, or disabled
     + PermissionDenied
+  - TooManyRequests   too much at once; says when to come back
   - WorkspaceError    the workspace cannot be used (read-only, newer version, in use)
   - EngineError       a language model or embedder that cannot be loaded or run
   - Stopped           somebody asked the work to stop
@@ -77,11 +78,22 @@ class SignInRequired(AccessDenied):
 
 
 class SignInFailed(AccessDenied):
-    """Wrong name or password, or the account is locked for a while."""
+    """Wrong name or password, or the account is disabled."""
 
 
 class PermissionDenied(AccessDenied):
     """The account's role does not allow this."""
+
+
+class TooManyRequests(InhouseError):
+    """Too much at once, from one or from all; the message says when to come back."""
+
+    exit_code = 8
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        """`retry_after_s`: seconds after which another try makes sense."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class WorkspaceError(InhouseError):

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from assistant.modes import Answer, AnswerMode
 from core.errors import InhouseError, InvalidInput, NotFound
 from core.permissions import Account, Role, reader_of, require_account, require_admin
+from core.values import LARGEST_NUMBER, Id
 from retrieval.library import Document
 from retrieval.passages import Passage
 from ui.asking import Asked, ask
@@ -23,6 +24,9 @@ from ui.parts import groups_of
 from ui.services import Services
 from ui.sign_in import address_of
 from ui.turns import Part, Stage, Turn
+
+LONGEST_FILE_NAME = 200
+"""Bytes; disks take 255, and a number may be added."""
 
 
 class SignIn(BaseModel):
@@ -40,7 +44,7 @@ class Ask(BaseModel):
     question: str
     mode: AnswerMode = AnswerMode.RAG
     adapter: str | None = Field(None, max_length=200)
-    conversation_id: int | None = None
+    conversation_id: Id | None = None
     stream: bool = False
 
 
@@ -48,7 +52,7 @@ class Rating(BaseModel):
     """Body of POST /api/feedback."""
 
     model_config = ConfigDict(extra="forbid")
-    answer_id: int
+    answer_id: Id
     value: int = Field(ge=-1, le=1)
     comment: str = Field("", max_length=2000)
 
@@ -68,11 +72,16 @@ def _add_access(router: APIRouter, services: Services) -> None:
         return {"status": "ok"}
 
     @router.post("/sign-in")
-    def sign_in(request: Request, body: SignIn) -> dict[str, Any]:
-        token = services.accounts.sign_in(body.name, body.password, address_of(request))
-        account = services.accounts.by_token(token)
-        must_change = account is not None and account.must_change_password
-        return {"token": token, "must_change_password": must_change}
+    async def sign_in(request: Request, body: SignIn) -> dict[str, Any]:
+        address = address_of(request)
+
+        def check() -> dict[str, Any]:
+            token = services.accounts.sign_in(body.name, body.password, address)
+            account = services.accounts.by_token(token)
+            must_change = account is not None and account.must_change_password
+            return {"token": token, "must_change_password": must_change}
+
+        return await services.sign_ins.sign_in(body.name, check)
 
     @router.post("/sign-out")
     def sign_out(request: Request) -> dict[str, str]:
@@ -81,7 +90,7 @@ def _add_access(router: APIRouter, services: Services) -> None:
         return {"status": "signed out"}
 
     @router.get("/jobs/{job_id}")
-    def job(request: Request, job_id: int) -> dict[str, Any]:
+    def job(request: Request, job_id: Id) -> dict[str, Any]:
         account = require_account(request.state.account)
         found = services.jobs.get(job_id)
         if account.role is not Role.ADMIN and found.account_id != account.id:
@@ -121,7 +130,7 @@ def _add_documents(router: APIRouter, services: Services) -> None:
         request: Request,
         query: Annotated[str, Query(max_length=200)] = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
     ) -> dict[str, Any]:
         reader = reader_of(require_account(request.state.account))
         found = library.documents(reader, limit=limit, offset=offset, query=query)
@@ -149,7 +158,7 @@ def _add_documents(router: APIRouter, services: Services) -> None:
         return {"job": job}
 
     @router.delete("/documents/{document_id}")
-    def delete(request: Request, document_id: int) -> dict[str, int]:
+    def delete(request: Request, document_id: Id) -> dict[str, int]:
         account: Account = require_admin(request.state.account)
         document = library.get(document_id, reader_of(account))
         count = library.delete([document_id])
@@ -163,14 +172,18 @@ def received(files: list[UploadFile], uploads: Path) -> Path:
     """Write uploaded files into a folder of their own below `uploads`.
 
     Raises:
-        InvalidInput: a file without a name.
+        InvalidInput: a file without a name, or with one that no disk takes.
     """
     with tempfile.TemporaryDirectory(dir=uploads) as arriving:
         paths = []
         for number, file in enumerate(files):
             name = PurePosixPath((file.filename or "").replace("\\", "/")).name
-            if name in ("", ".", ".."):
+            if name in ("", ".", "..") or "\0" in name:
                 raise InvalidInput(f"File {number + 1} has no name. Send each file with its name.")
+            if len(name.encode("utf-8", "replace")) > LONGEST_FILE_NAME:
+                raise InvalidInput(
+                    f"The name of file {number + 1} has {len(name)} characters. Shorten it."
+                )
             path = Path(arriving) / str(number) / name
             path.parent.mkdir()
             with path.open("wb") as target:

@@ -10,6 +10,7 @@ import gradio as gr
 
 from core.jobs import Job
 from core.permissions import Account, Role, reader_of
+from core.values import whole
 from core.workspace import remove_folder
 from retrieval.discovery import Failure
 from retrieval.leftovers import by_reason
@@ -50,7 +51,8 @@ class DocumentsPage:
     def listing(self, account: Account, query: str, limit: int) -> list[Any]:
         """Return the table, the choices of the change panel and the 'more' button."""
         reader = reader_of(account)
-        found = self._library.documents(reader, limit=int(limit), query=query or "")
+        limit = whole(limit, "number of documents")
+        found = self._library.documents(reader, limit=limit, query=query or "")
         total = self._library.count(reader, query or "")
         table = documents_html(found, total, query or "", admin=account.role is Role.ADMIN)
         choices = [(document.path, document.id) for document in found]
@@ -58,12 +60,12 @@ class DocumentsPage:
             table,
             gr.update(choices=choices),
             gr.update(visible=total > len(found)),
-            int(limit),
+            limit,
         ]
 
     def more(self, account: Account, query: str, limit: int) -> list[Any]:
         """Show another page of the list."""
-        return self.listing(account, query, int(limit) + PAGE)
+        return self.listing(account, query, whole(limit, "number of documents") + PAGE)
 
     def add(self, account: Account, files: Any, groups: str) -> list[Any]:
         """Keep uploaded files and queue a job that reads them."""

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from core.errors import (
     AccessDenied,
@@ -18,16 +19,19 @@ from core.errors import (
     NotFound,
     SignInFailed,
     SignInRequired,
+    TooManyRequests,
 )
 from ui.api import api_router
 from ui.documents import forget_uploads
 from ui.gate import Gate, problem
 from ui.markup import FOLDER, page
 from ui.pages import mount_pages
+from ui.plain_requests import PlainRequests
 from ui.reports import report_router
 from ui.services import Services
 from ui.shell import Shell, header
-from ui.sign_in import sign_in_router
+from ui.sign_in import retry_header, sign_in_router
+from ui.sign_in_queue import SignInDoor
 from ui.sources import source_router
 
 _JOBS = 10_000
@@ -42,6 +46,7 @@ _STATUS: list[tuple[type[InhouseError], int]] = [
     (NotFound, 404),
     (Conflict, 409),
     (InvalidInput, 422),
+    (TooManyRequests, 429),
 ]
 
 
@@ -60,16 +65,20 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     settings = services.home.settings
     app.mount("/look", StaticFiles(directory=FOLDER / "static"), name="look")
-    app.include_router(sign_in_router(services.accounts, settings))
+    app.include_router(sign_in_router(services.accounts, services.sign_ins, settings))
     app.include_router(source_router(services.retrieval, services.conversations))
     app.include_router(report_router(services))
     app.include_router(api_router(services))
     _add_error_pages(app)
+    app.add_middleware(PlainRequests)
     app.add_middleware(Shell, count_alarms=services.watch.alarms.count_open)
     app.add_middleware(
         Gate, accounts=services.accounts, upload_bytes=settings.upload_megabytes * 1_000_000,
         logs=services.home.workspace.logs,
     )  # fmt: skip
+    app.add_middleware(SignInDoor, queue=services.sign_ins)
+    if settings.trusted_networks:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_networks)
     mount_pages(app, services)
     return app
 
@@ -80,6 +89,7 @@ def status_of(error: InhouseError) -> int:
 
 
 def _add_error_pages(app: FastAPI) -> None:
+    # The handlers are coroutines: others would wait for a thread to say that all are busy.
     def answer(request: Request, status: int, text: str) -> Response:
         if request.url.path.startswith(_FILES):
             here = request.url.path
@@ -90,15 +100,17 @@ def _add_error_pages(app: FastAPI) -> None:
         return problem(status, text)
 
     @app.exception_handler(InhouseError)
-    def known(request: Request, error: InhouseError) -> Response:
-        return answer(request, status_of(error), error.message)
+    async def known(request: Request, error: InhouseError) -> Response:
+        response = answer(request, status_of(error), error.message)
+        response.headers.update(retry_header(error))
+        return response
 
     @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> Response:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         return answer(request, 422, "; ".join(map(_complaint, error.errors())))
 
     @app.exception_handler(HTTPException)
-    def http(request: Request, error: HTTPException) -> Response:
+    async def http(request: Request, error: HTTPException) -> Response:
         return answer(request, error.status_code, str(error.detail))
 
 

@@ -22,6 +22,7 @@ from eval.watcher import Watcher
 from retrieval.service import Retrieval, open_retrieval
 from training.runs import Runs
 from ui.guard import Guard
+from ui.sign_in_queue import SignInQueue
 from ui.turns import Turns
 
 JOB_MODULES = {
@@ -56,9 +57,11 @@ class Services:
     watcher: Watcher
     turns: Turns
     guard: Guard
+    sign_ins: SignInQueue
 
     def close(self) -> None:
         """Stop what runs; jobs save and are queued again for the next start."""
+        self.sign_ins.close()
         self.watcher.close()
         self.turns.stop_all()
         self.jobs.close()
@@ -103,4 +106,5 @@ def open_services(
         watcher=Watcher(watch, logs),
         turns=Turns(assistant, conversations, logs),
         guard=Guard(accounts, logs),
+        sign_ins=SignInQueue(),
     )
