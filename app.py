@@ -86,7 +86,7 @@ def serve(services: "Services", listener: socket.socket) -> None:
 
     config = uvicorn.Config(
         create_app(services), log_level="warning", timeout_graceful_shutdown=5,
-        server_header=False,
+        server_header=False, proxy_headers=False,
     )  # fmt: skip
     print(f"Inhouse is at {services.home.settings.url} (Ctrl-C stops it)", flush=True)
     Server(config, services.farewell.say).run(sockets=[listener])

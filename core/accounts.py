@@ -1,8 +1,7 @@
 """Accounts and sign-ins. Every change is written to the audit log in the same transaction."""
 
-import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,7 +12,8 @@ from sqlalchemy.orm import Session
 from core.audit import OPERATOR_NAME, audit_row
 from core.database import Database, now
 from core.errors import Conflict, InvalidInput, NotFound, SignInFailed
-from core.passwords import GuessingBrake, Passwords, check_password, name_key, random_password
+from core.guessing import GuessingBrake, digest, remember_address
+from core.passwords import Passwords, check_password, name_key, random_password
 from core.permissions import Account, Role, group_names
 from core.settings import Settings
 from core.tables import AccountRow, SessionRow
@@ -45,12 +45,14 @@ class SignIn:
 class Accounts:
     """Who may come in. `actor` is the name under which a change is written to the audit log."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
-        """Take session length and lock-out from `settings`."""
+    def __init__(
+        self, database: Database, settings: Settings, clock: Callable[[], datetime] = now
+    ) -> None:
+        """Take session length and limits from `settings`; `clock` is that of the limits."""
         self._database = database
         self._session_length = timedelta(hours=settings.session_hours)
         self._passwords = Passwords()
-        self._brake = GuessingBrake(database, settings)
+        self._brake = GuessingBrake(database, settings, clock)
 
     def create(
         self,
@@ -99,12 +101,13 @@ class Accounts:
 
         Raises:
             SignInFailed: unknown name or wrong password (the same words and the same time
-                for both), a locked name, or a disabled account.
+                for both), or a disabled account.
+            TooManyRequests: too many failures of this name or address; nothing was checked.
         """
         key = name_key(storable(name, LONGEST_NAME + 1))
         self._database.make_room()
         try:
-            with self._brake.one_try(key):
+            with self._brake.signing_in(key, address):
                 account_id = self._check(key, password)
         except SignInFailed as error:
             with self._database.session() as session:
@@ -121,7 +124,7 @@ class Accounts:
             select(AccountRow)
             .join(SessionRow, SessionRow.account_id == AccountRow.id)
             .where(
-                SessionRow.token_sha256 == _digest(token),
+                SessionRow.token_sha256 == digest(token),
                 SessionRow.expires_at > now(),
                 AccountRow.disabled.is_(False),
             )
@@ -135,7 +138,7 @@ class Accounts:
         if not token:
             return
         with self._database.session() as session:
-            session.execute(delete(SessionRow).where(SessionRow.token_sha256 == _digest(token)))
+            session.execute(delete(SessionRow).where(SessionRow.token_sha256 == digest(token)))
 
     def sessions(self, account_id: int) -> list[SignIn]:
         """Return the open sessions of an account, newest first."""
@@ -163,12 +166,13 @@ class Accounts:
         """Change one's own password; ends all sessions but the one with the token `keep`.
 
         Raises:
-            SignInFailed: `old` is wrong; counts as a failed sign-in.
+            SignInFailed: `old` is wrong.
+            TooManyRequests: it was wrong too often in this session.
             InvalidInput: `new` breaks a rule or is the old one.
         """
         with self._database.session() as session:
             row = _row(session, account_id)
-        with self._brake.one_try(row.name_key):
+        with self._brake.changing(account_id, keep or ""):
             if not self._passwords.matches(old, row.password_hash):
                 raise SignInFailed("The present password is wrong. Type it again.")
         check_password(new, row.name)
@@ -282,10 +286,11 @@ class Accounts:
             session.execute(delete(SessionRow).where(SessionRow.expires_at <= moment))
             session.add(
                 SessionRow(
-                    token_sha256=_digest(token), account_id=account_id,
+                    token_sha256=digest(token), account_id=account_id,
                     address=storable(address, 64), expires_at=moment + self._session_length,
                 )
             )  # fmt: skip
+            remember_address(session, account_id, address, moment)
             session.add(audit_row(row.name, "sign_in", row.name, {"address": address}))
         return token
 
@@ -365,7 +370,7 @@ def _keep_an_admin(session: Session, name: str) -> None:
 def _end_sessions(session: Session, account_id: int, keep: str | None) -> None:
     ended = delete(SessionRow).where(SessionRow.account_id == account_id)
     if keep:
-        ended = ended.where(SessionRow.token_sha256 != _digest(keep))
+        ended = ended.where(SessionRow.token_sha256 != digest(keep))
     session.execute(ended)
 
 
@@ -380,7 +385,3 @@ def _details(row: AccountRow) -> AccountDetails:
         row.id, row.name, Role(row.role), frozenset(row.groups), row.must_change_password,
         row.disabled, row.created_at, row.last_sign_in_at,
     )  # fmt: skip
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import DateTime, Dialect, Engine, Float, create_engine, event
+from sqlalchemy import DateTime, Dialect, Engine, ExceptionContext, Float, create_engine, event
+from sqlalchemy.exc import DataError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
+from core.errors import InvalidInput
 from core.sqlite_lock import SqliteLock
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -52,6 +54,16 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def _explain_unfit(context: ExceptionContext) -> None:
+    """Tell a value that fits no column from a fault: whoever sent it can do something about it."""
+    unfit = isinstance(context.original_exception, OverflowError | UnicodeError)
+    if unfit or isinstance(context.sqlalchemy_exception, DataError):
+        raise InvalidInput(
+            "A value cannot be stored or looked up: a number is too large, a text too long, or it "
+            "holds characters that are none (NUL, half a pair). Correct it and try again."
+        ) from context.original_exception
+
+
 class Database:
     """Connections and transactions. Safe to share between threads, not between processes."""
 
@@ -72,6 +84,7 @@ class Database:
             event.listen(self.engine, "connect", self._prepare_sqlite)
             if self.engine.url.database:
                 self._lock = SqliteLock(Path(self.engine.url.database))
+        event.listen(self.engine, "handle_error", _explain_unfit)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager

@@ -13,12 +13,12 @@ A message names the thing, the value received and the remedy. Anything that is n
   - Conflict          the thing exists already, or is busy
   - AccessDenied
     + SignInRequired  nobody is signed in, or the session has ended
-    + SignInFailed    wrong name or password, or locked out
+    + SignInFailed    wrong name or password, or disabled
     + PermissionDenied
+  - TooManyRequests   too much at once; says when to come back
   - WorkspaceError    the workspace cannot be used (read-only, newer version, in use)
     + StorageError    the disk takes no more: full, over its quota, or read-only
     + DamageError     the database was changed by something else than Inhouse, or lost
-  - TooManyRequests   more at once than is served; says when to come back
   - EngineError       a language model or embedder that cannot be loaded or run
   - Stopped           somebody asked the work to stop
 """
@@ -80,28 +80,28 @@ class SignInRequired(AccessDenied):
 
 
 class SignInFailed(AccessDenied):
-    """Wrong name or password, or the account is locked for a while."""
+    """Wrong name or password, or the account is disabled."""
 
 
 class PermissionDenied(AccessDenied):
     """The account's role does not allow this."""
 
 
+class TooManyRequests(InhouseError):
+    """Too much at once, from one or from all; the message says when to come back."""
+
+    exit_code = 8
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        """`retry_after_s`: seconds after which another try makes sense."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class WorkspaceError(InhouseError):
     """The workspace cannot be used."""
 
     exit_code = 6
-
-
-class TooManyRequests(InhouseError):
-    """More at once than one person, or all together, are served."""
-
-    exit_code = 8
-
-    def __init__(self, message: str, seconds: int) -> None:
-        """`seconds`: after so many it is worth trying again."""
-        super().__init__(message)
-        self.seconds = seconds
 
 
 class StorageError(WorkspaceError):

@@ -1,27 +1,57 @@
-"""Passwords: rules, argon2 hashes, and the brake on guessing."""
+"""Passwords: rules and argon2 hashes."""
 
 import contextlib
-import hashlib
+import re
 import secrets
 import threading
 import unicodedata
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import delete
 
-from core.database import Database, now
-from core.errors import InvalidInput, SignInFailed
-from core.settings import Settings
-from core.tables import SignInFailureRow
+from core.errors import InvalidInput
 
 SHORTEST = 10
 LONGEST = 200
 # Each hash takes 64 MiB while it is computed: a crowd at the door must not fill the memory.
 HASHES_AT_ONCE = 4
-STRIPES = 64
+
+JUDGED = 40
+"""Characters whose strength is estimated; it takes longer than linear time, and these suffice."""
+FEWEST_GUESSES = 10**8
+"""Where zxcvbn's score of 3 of 4, "safely unguessable", begins."""
+DIGITS_ENOUGH = 8
+"""Digits beside the account's name that are hard to guess by themselves."""
+
+# zxcvbn keeps the words of a call in one place for all threads.
+_ESTIMATING = threading.Lock()
+
+# What whoever guesses here tries first, in the languages of our first companies; zxcvbn knows
+# English words, names and leaked passwords by itself.
+_EXPECTED = """
+inhouse asdfg financial company firm office team staff employee assistant intranet handbook admin
+administrator administrador root welcome willkommen bienvenue bienvenido password passwort passwd
+kennwort motdepasse contrasena changeme letmein secret geheim firma buero entreprise empresa
+january february march april may june july august september october november december
+januar februar maerz märz mai juni juli oktober dezember
+monday tuesday wednesday thursday friday saturday sunday
+montag dienstag mittwoch donnerstag freitag samstag sonntag
+spring summer autumn winter frühling fruehling sommer herbst
+"""
+
+_REASONS = {
+    "user_inputs": "it is built on a name or a word that others here would think of",
+    "passwords": "it is, or is close to, one that many people use",
+    "spatial": "keys that lie side by side are tried early",
+    "repeat": "repeating something hardly makes it longer",
+    "sequence": "runs such as abc or 6543 are tried early",
+    "regex": "years are tried early",
+    "date": "dates are tried early",
+    "dictionary": "a word or a name with little around it is tried early",
+    "bruteforce": "it is short for what it is made of",
+}
 
 
 def name_key(name: str) -> str:
@@ -35,7 +65,7 @@ def random_password() -> str:
 
 
 def check_password(password: str, name: str) -> None:
-    """Refuse a password that is too short, too long, or the account's name.
+    """Refuse a password that is too short, too long, or soon guessed.
 
     Raises:
         InvalidInput: says which rule; never repeats the password.
@@ -48,6 +78,60 @@ def check_password(password: str, name: str) -> None:
         raise InvalidInput("The password is the account's name; choose one nobody can guess.")
     if len(set(password)) < 4:
         raise InvalidInput("The password repeats very few characters; mix more of them.")
+    reason = _why_weak(password, name)
+    if reason:
+        raise InvalidInput(
+            f"This password would soon be guessed: {reason}. Use four or more words that do not "
+            "belong together; a digit or a sign at the end hardly helps."
+        )
+
+
+def _why_weak(password: str, name: str) -> str:
+    """Return why a password is weak, or ''."""
+    text = unicodedata.normalize("NFKC", password)[:JUDGED]
+    names = _names(name)
+    expected = [*names, *_EXPECTED.split()]
+    guesses, matches = _estimate(text, expected)
+    # What is scattered between the letters hides a word from the estimate, not from a person.
+    bare = _bare(text)
+    if _is_name_and_digits(bare, names):
+        return _REASONS["user_inputs"]
+    if bare and bare != text:
+        bare_guesses, bare_matches = _estimate(bare, expected)
+        bare_guesses *= 10 ** len(set(text) - set(bare))
+        if bare_guesses < guesses:
+            guesses, matches = bare_guesses, bare_matches
+    if guesses >= FEWEST_GUESSES:
+        return ""
+    longest = max(matches, key=lambda match: len(match["token"]))
+    kind = longest.get("dictionary_name", longest["pattern"])
+    return _REASONS.get(kind, _REASONS["dictionary"])
+
+
+def _estimate(text: str, expected: Sequence[str]) -> tuple[int, Sequence[Mapping[str, Any]]]:
+    # Imported here: its lists of words take half a second, which few commands need.
+    from zxcvbn import zxcvbn
+
+    with _ESTIMATING:
+        found = zxcvbn(text, user_inputs=list(expected))
+    return int(found["guesses"]), found["sequence"]
+
+
+def _names(name: str) -> list[str]:
+    key = name_key(name)
+    parts = [part for part in re.split(r"[\W_]+", key) if len(part) > 2]
+    return [_bare(key), *sorted(parts, key=len, reverse=True)]
+
+
+def _bare(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
+
+
+def _is_name_and_digits(bare: str, names: Sequence[str]) -> bool:
+    rest = bare.casefold()
+    for name in names:
+        rest = rest.replace(name, "")
+    return len(rest) < min(len(bare), DIGITS_ENOUGH) and not any(map(str.isalpha, rest))
 
 
 class Passwords:
@@ -76,75 +160,6 @@ class Passwords:
         return self._hasher.check_needs_rehash(stored)
 
 
-class GuessingBrake:
-    """Locks a name after too many failures, whether or not an account has it.
-
-    One name is checked at a time, so parallel guesses cannot pass the count.
-    """
-
-    def __init__(self, database: Database, settings: Settings) -> None:
-        """Take the limits from `settings`."""
-        self._database = database
-        self._most = settings.sign_in_attempts
-        self._pause = timedelta(minutes=settings.lockout_minutes)
-        self._stripes = [threading.Lock() for _ in range(STRIPES)]
-
-    @contextlib.contextmanager
-    def one_try(self, key: str) -> Iterator[None]:
-        """Around one check of a password; a `SignInFailed` from inside counts as a failure.
-
-        Raises:
-            SignInFailed: the name is locked, or this failure locked it; says until when.
-        """
-        digest = _digest(key)
-        with self._stripes[int(digest, 16) % STRIPES]:
-            self._refuse_locked(digest)
-            try:
-                yield
-            except SignInFailed:
-                self._count(digest)
-                self._refuse_locked(digest)
-                raise
-            self.forget(key)
-
-    def forget(self, key: str) -> None:
-        """Clear a name's failures."""
-        with self._database.session() as session:
-            session.execute(
-                delete(SignInFailureRow).where(SignInFailureRow.name_sha256 == _digest(key))
-            )
-
-    def _refuse_locked(self, digest: str) -> None:
-        with self._database.session() as session:
-            row = session.get(SignInFailureRow, digest)
-        until = row.locked_until if row else None
-        if until is not None and until > now():
-            minutes = max(1, round((until - now()).total_seconds() / 60))
-            unit = "minute" if minutes == 1 else "minutes"
-            raise SignInFailed(
-                f"Too many failed sign-ins for this name. Try again in {minutes} {unit} "
-                f"(after {until:%H:%M} UTC), or ask an admin for a new password."
-            )
-
-    def _count(self, digest: str) -> None:
-        moment = now()
-        with self._database.session() as session:
-            session.execute(
-                delete(SignInFailureRow).where(SignInFailureRow.last_at < moment - self._pause)
-            )
-            row = session.get(SignInFailureRow, digest)
-            if row is None:
-                row = SignInFailureRow(name_sha256=digest, failures=0)
-                session.add(row)
-            row.failures = 1 if row.locked_until else row.failures + 1
-            row.last_at = moment
-            row.locked_until = moment + self._pause if row.failures >= self._most else None
-
-
 def _bytes(password: str) -> bytes:
     # NFKC: the same keys must match whichever keyboard composes the accents.
     return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,9 +1,10 @@
 """Every setting of an installation, read once from `INHOUSE_*` variables and flags."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import SettingsError
@@ -76,8 +77,17 @@ class Settings(BaseSettings):
     price_per_kwh: float = Field(0.0, ge=0, description="Of its energy.")
 
     session_hours: float = Field(12.0, gt=0, description="A sign-in lasts this long.")
-    sign_in_attempts: int = Field(5, ge=1, description="Failures before an account locks.")
-    lockout_minutes: float = Field(15.0, gt=0, description="How long it stays locked.")
+    sign_in_attempts: int = Field(
+        5, ge=1, description="Failed sign-ins with a name from one address before it must wait."
+    )
+    lockout_minutes: float = Field(
+        15.0, gt=0, description="Longest such wait; it starts at a second and doubles."
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Proxies whose X-Forwarded-For is believed: addresses or networks, "
+        "with commas.",
+    )
     parallel_answers: int = Field(4, ge=1, le=64, description="Answers written at the same time.")
     asks_per_person: int = Field(10, ge=1, description="Open questions one person may have.")
     asks_in_all: int = Field(100, ge=1, description="Open questions of all people together.")
@@ -93,6 +103,26 @@ class Settings(BaseSettings):
     def job_pauses_s(self) -> tuple[float, ...]:
         """`job_pauses` as numbers."""
         return tuple(float(pause) for pause in self.job_pauses.split(","))
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for one in value.split(","):
+            if one.strip():
+                ip_network(one.strip(), strict=False)
+        return value
+
+    @property
+    def trusted_networks(self) -> list[str]:
+        """The trusted proxies as networks, an IPv4 one also as IPv6 sockets write it."""
+        named = (one.strip() for one in self.trusted_proxies.split(","))
+        networks = [ip_network(one, strict=False) for one in named if one]
+        mapped = [
+            f"::ffff:{one.network_address}/{96 + one.prefixlen}"
+            for one in networks
+            if one.version == 4
+        ]
+        return [*map(str, networks), *mapped]
 
     @property
     def url(self) -> str:

@@ -51,14 +51,29 @@ class SessionRow(Base):
 
 
 class SignInFailureRow(Base):
-    """Failed sign-ins of one name, whether or not it exists."""
+    """Failed sign-ins: of a name from an address, of a name ('' for address), of an address."""
 
     __tablename__ = "sign_in_failures"
+    __table_args__ = (Index("ix_sign_in_failures_last_at", "last_at"),)
 
     name_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    address: Mapped[str] = mapped_column(String(64), primary_key=True)
     failures: Mapped[int]
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    locked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class FamiliarAddressRow(Base):
+    """Where an account signed in before."""
+
+    __tablename__ = "familiar_addresses"
+
+    account_id: Mapped[int] = mapped_column(
+        ForeignKey("accounts.id", name="fk_familiar_addresses_account_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    address: Mapped[str] = mapped_column(String(64), primary_key=True)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class AuditRow(Base):

@@ -1,9 +1,40 @@
 """Values made fit for JSON and for both databases."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from core.errors import InvalidInput
 
 LONGEST_LINE = 4000
+
+LARGEST_NUMBER = 2**31 - 1
+"""What an integer column holds on PostgreSQL; nothing here counts so far."""
+
+Id = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
+"""The number of a row, as a route or a request's body takes it."""
+
+
+def whole(value: Any, what: str) -> int:
+    """Return a whole number that every database can hold.
+
+    Args:
+        value: as a page or a program sent it.
+        what: the thing it numbers or counts, for the message.
+
+    Raises:
+        InvalidInput: no number, not a whole one, or too large.
+    """
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    exact = not isinstance(value, float) or number == value
+    if number is None or abs(number) > LARGEST_NUMBER or not exact:
+        shown = storable(repr(value), 40) if isinstance(value, str | float) else "This value"
+        raise InvalidInput(f"{shown} is no {what} here. Choose it again on the page.")
+    return number
 
 
 def plain(value: Any) -> Any:

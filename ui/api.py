@@ -14,6 +14,7 @@ from starlette.background import BackgroundTask
 from assistant.modes import Answer, AnswerMode
 from core.errors import InhouseError, NotFound, Stopped
 from core.permissions import Account, Role, reader_of, require_account, require_admin
+from core.values import LARGEST_NUMBER, Id
 from retrieval.library import Document
 from retrieval.origins import SameName
 from retrieval.passages import Passage
@@ -49,7 +50,7 @@ class Ask(BaseModel):
     question: str
     mode: AnswerMode = AnswerMode.RAG
     adapter: str | None = Field(None, max_length=200)
-    conversation_id: int | None = None
+    conversation_id: Id | None = None
     stream: bool = False
 
 
@@ -57,7 +58,7 @@ class Rating(BaseModel):
     """Body of POST /api/feedback."""
 
     model_config = ConfigDict(extra="forbid")
-    answer_id: int
+    answer_id: Id
     value: int = Field(ge=-1, le=1)
     comment: str = Field("", max_length=2000)
 
@@ -73,11 +74,16 @@ def api_router(services: Services) -> APIRouter:
 
 def _add_access(router: APIRouter, services: Services) -> None:
     @router.post("/sign-in")
-    def sign_in(request: Request, body: SignIn) -> dict[str, Any]:
-        token = services.accounts.sign_in(body.name, body.password, address_of(request))
-        account = services.accounts.by_token(token)
-        must_change = account is not None and account.must_change_password
-        return {"token": token, "must_change_password": must_change}
+    async def sign_in(request: Request, body: SignIn) -> dict[str, Any]:
+        address = address_of(request)
+
+        def check() -> dict[str, Any]:
+            token = services.accounts.sign_in(body.name, body.password, address)
+            account = services.accounts.by_token(token)
+            must_change = account is not None and account.must_change_password
+            return {"token": token, "must_change_password": must_change}
+
+        return await services.sign_ins.sign_in(body.name, check)
 
     @router.post("/sign-out")
     def sign_out(request: Request) -> dict[str, str]:
@@ -86,7 +92,7 @@ def _add_access(router: APIRouter, services: Services) -> None:
         return {"status": "signed out"}
 
     @router.get("/jobs/{job_id}")
-    def job(request: Request, job_id: int) -> dict[str, Any]:
+    def job(request: Request, job_id: Id) -> dict[str, Any]:
         account = require_account(request.state.account)
         found = services.jobs.get(job_id)
         if account.role is not Role.ADMIN and found.account_id != account.id:
@@ -135,7 +141,7 @@ def _add_documents(router: APIRouter, services: Services) -> None:
         request: Request,
         query: Annotated[str, Query(max_length=200)] = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
     ) -> dict[str, Any]:
         account = require_account(request.state.account)
         reader = reader_of(account)
@@ -158,7 +164,7 @@ def _add_documents(router: APIRouter, services: Services) -> None:
             return {"job": queue(services, account, paths, names, same_name)}
 
     @router.delete("/documents/{document_id}")
-    def delete(request: Request, document_id: int) -> dict[str, int]:
+    def delete(request: Request, document_id: Id) -> dict[str, int]:
         account: Account = require_admin(request.state.account)
         document = library.get(document_id, reader_of(account))
         count = library.delete([document_id])

@@ -9,6 +9,7 @@ from assistant.engines.embedded import EMBEDDED_NAME
 from assistant.modes import AnswerMode
 from core.home import Home
 from core.permissions import Account, Role
+from core.values import whole
 from eval.arms import Plan, parse_modes
 from eval.audit import Audit
 from eval.formatting import figure
@@ -76,10 +77,11 @@ class AuditPanel:
             raise message(f"The model '{unknown[0]}' is not known here.", "No such model")
         plan = Plan(
             modes=parse_modes(modes or []) if sets else (AnswerMode.BASE,),
-            limit=int(limit) if limit else None,
+            limit=whole(limit, "number of questions") if limit else None,
             latency_sample=0,
         )
-        made = self._audits.create(wanted, [int(one) for one in sets or ()], plan, account.id)
+        asked = [whole(one, "question set") for one in sets or ()]
+        made = self._audits.create(wanted, asked, plan, account.id)
         title = f"Measuring {', '.join(wanted)}"
         job = self._jobs.submit(KIND, {"audit_id": made}, title=title, account_id=account.id)
         detail = {"audit": made, "job": job}

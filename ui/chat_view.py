@@ -10,6 +10,7 @@ from assistant.conversations import Conversation, StoredAnswer, Turn
 from assistant.modes import Answer, AnswerMode
 from assistant.quoting import NAME as QUOTATION
 from assistant.reader import READ_BY
+from core.errors import InvalidInput
 from retrieval.passages import Passage
 from ui.markup import answer_html, duration, piece
 from ui.turns import WAKING, Part, Stage
@@ -71,7 +72,11 @@ class AnswerView:
 
 def modes_of(choice: str) -> list[AnswerMode]:
     """Return the modes behind a choice of the picker."""
-    return list(AnswerMode) if choice == COMPARE else [AnswerMode(choice)]
+    if choice == COMPARE:
+        return list(AnswerMode)
+    if choice not in list(AnswerMode):
+        raise InvalidInput(f"There is no way of answering '{choice}'. Choose one of the page.")
+    return [AnswerMode(choice)]
 
 
 def cards(

@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from core.errors import InhouseError
 from core.permissions import Account, reader_of
+from core.values import whole
 from eval.comparison import Comparison, History, Pairs, compare_two, histories
 from eval.formatting import figure
 from eval.recommend import label
@@ -58,10 +59,11 @@ class ComparisonPanel:
         """Show what became of each mode."""
         if not before or not after or before == after:
             raise message("Choose two different evaluations.", "Nothing to compare")
-        for number in (before, after):
-            self._evaluations.summary(int(number))
+        first, second = whole(before, "evaluation"), whole(after, "evaluation")
+        for number in (first, second):
+            self._evaluations.summary(number)
         try:
-            found = compare_two(self._evaluations, int(before), int(after))
+            found = compare_two(self._evaluations, first, second)
         except InhouseError as error:
             return piece("not_compared.html", problem=error.message)
         readable = all(

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from core.permissions import Account, Role, reader_of
+from core.values import whole
 from retrieval.library import Document
 from ui.adding import HIDDEN, NO_JOB, Adding, add_panel, groups_field, hide
 from ui.chat_view import source_path
@@ -43,7 +44,8 @@ class DocumentsPage:
     def listing(self, account: Account, query: str, limit: int) -> list[Any]:
         """Return the table, the choices of the change panel and the 'more' button."""
         reader = reader_of(account)
-        found = self._library.documents(reader, limit=int(limit), query=query or "")
+        limit = whole(limit, "number of documents")
+        found = self._library.documents(reader, limit=limit, query=query or "")
         total = self._library.count(reader, query or "")
         table = documents_html(found, total, query or "", admin=account.role is Role.ADMIN)
         choices = [(document.label, document.id) for document in found]
@@ -51,12 +53,12 @@ class DocumentsPage:
             table,
             gr.update(choices=choices),
             gr.update(visible=total > len(found)),
-            int(limit),
+            limit,
         ]
 
     def more(self, account: Account, query: str, limit: int) -> list[Any]:
         """Show another page of the list."""
-        return self.listing(account, query, int(limit) + PAGE)
+        return self.listing(account, query, whole(limit, "number of documents") + PAGE)
 
     def tick(self, account: Account, query: str, limit: int) -> list[Any]:
         """Look at the job; refresh the list with it, so that it grows before one's eyes."""

@@ -6,6 +6,7 @@ import gradio as gr
 
 from core.errors import NotFound
 from core.permissions import Account, Role, reader_of
+from core.values import whole
 from eval.diagnosis import CAUSES
 from eval.evaluations import Evaluation, RowFilter
 from ui.audits import audit_panel
@@ -81,7 +82,7 @@ class EvaluationPage:
         if not evaluation_id:
             empty = piece("no_evaluation.html", admin=account.role is Role.ADMIN)
             return [empty, gr.update(visible=False), gr.update(), gr.update(), gr.update(), ""]
-        evaluation = self._readable(account, int(evaluation_id))
+        evaluation = self._readable(account, whole(evaluation_id, "evaluation"))
         summary = self._evaluations.summary(evaluation.id)
         rows = self._row_access.may_read(evaluation.id, reader_of(account))
         arms = [("All modes", ""), *((arm["label"], arm["name"]) for arm in evaluation.arms)]
@@ -106,7 +107,7 @@ class EvaluationPage:
         """Show the answers that fit the filters: arm, kind, cause, text."""
         if not evaluation_id:
             return ""
-        evaluation = self._readable(account, int(evaluation_id))
+        evaluation = self._readable(account, whole(evaluation_id, "evaluation"))
         self._row_access.require(evaluation.id, reader_of(account))
         arm, kind, cause, text = (value or "" for value in filters)
         wanted = RowFilter(arm=arm, kind=kind, diagnosis=cause, text=text)

@@ -8,6 +8,7 @@ import gradio as gr
 from assistant.modes import AnswerMode
 from core.errors import EngineError
 from core.home import Home
+from core.values import whole
 from eval.arms import Plan
 from eval.model_identity import model_hash
 from ui.audits import known_models
@@ -44,7 +45,7 @@ def plan_of(home: Home, *values: Any) -> Plan:
     return Plan(
         modes=tuple(mode for mode in AnswerMode if mode.value in modes),
         adapters=(adapter,) if adapter else (),
-        limit=int(limit) if limit else None,
+        limit=whole(limit, "number of questions") if limit else None,
         oracle=bool(oracle),
         judge=_checked_judge(home, judge or ""),
         price_per_hour=per_hour,

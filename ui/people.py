@@ -1,11 +1,14 @@
 """The People page: accounts, roles, groups, sign-ins and the audit log. Admins only."""
 
+from enum import StrEnum
 from typing import Any
 
 import gradio as gr
 
+from core.accounts import AccountDetails
 from core.passwords import random_password
 from core.permissions import Account, Role
+from core.values import whole
 from ui.guard import message, note
 from ui.markup import piece
 from ui.parts import groups_of, html, sheet
@@ -13,6 +16,24 @@ from ui.services import Services
 
 ENTRIES = 50
 ROLES = [("Employee: asks, reads", Role.EMPLOYEE.value), ("Admin: everything", Role.ADMIN.value)]
+
+
+class Deed(StrEnum):
+    """What is done to an account only after a second click, on a button that says it."""
+
+    RENEW = "Set a new password"
+    END = "End the sign-ins"
+    DISABLE = "Disable the account"
+    ENABLE = "Enable the account"
+    DELETE = "Delete the account"
+
+
+_NOT_TO_ONESELF = {
+    Deed.RENEW: "This is your own account. Change your password under Account.",
+    Deed.END: "This is your own account. Use 'Sign out everywhere' under Account.",
+    Deed.DISABLE: "You cannot disable the account you are signed in with.",
+    Deed.DELETE: "You cannot delete the account you are signed in with.",
+}
 
 
 class PeoplePage:
@@ -37,16 +58,17 @@ class PeoplePage:
 
     def entries(self, account: Account, limit: int) -> list[Any]:
         """Return the audit log and how much of it is shown."""
-        found = self._audit.entries(limit=int(limit) + 1)
-        shown = found[: int(limit)]
+        limit = whole(limit, "number of entries")
+        found = self._audit.entries(limit=limit + 1)
+        shown = found[:limit]
         return [
-            piece("audit.html", entries=shown), int(limit),
+            piece("audit.html", entries=shown), limit,
             gr.update(visible=len(found) > len(shown)),
         ]  # fmt: skip
 
     def more(self, account: Account, limit: int) -> list[Any]:
         """Show older entries too."""
-        return self.entries(account, int(limit) + ENTRIES)
+        return self.entries(account, whole(limit, "number of entries") + ENTRIES)
 
     def create(self, account: Account, name: str, role: str, groups: str) -> list[Any]:
         """Make an account with a first password, shown once."""
@@ -58,17 +80,21 @@ class PeoplePage:
         shown = piece("first_password.html", name=made.name, password=password)
         return [shown, "", "", *self.listing(account)]
 
+    def choose(self, account: Account, person_id: Any) -> list[Any]:
+        """Show another account; what was asked about the last one is off."""
+        return [*self.pick(account, person_id), *_NOTHING_ASKED]
+
     def pick(self, account: Account, person_id: Any) -> list[Any]:
         """Show one account's role, groups and sign-ins."""
         if not person_id:
             return ["", gr.update(), gr.update(), gr.update()]
-        person = self._accounts.get(int(person_id))
+        person = self._accounts.get(whole(person_id, "account"))
         sessions = self._accounts.sessions(person.id)
         return [
             piece("person.html", person=person, sessions=sessions),
             person.role.value,
             ", ".join(sorted(person.groups)),
-            gr.update(value="Enable" if person.disabled else "Disable"),
+            gr.update(value="Enable…" if person.disabled else "Disable…"),
         ]
 
     def save(self, account: Account, person_id: Any, role: str, groups: str) -> list[Any]:
@@ -78,47 +104,79 @@ class PeoplePage:
         note("Saved.")
         return [*self.pick(account, one), *self.listing(account)]
 
-    def reset(self, account: Account, person_id: Any) -> list[Any]:
-        """Give a new first password."""
-        person = self._accounts.get(picked(person_id))
-        password = random_password()
-        self._accounts.set_password(person.id, password, actor=account.name)
-        shown = piece("first_password.html", name=person.name, password=password)
-        return [shown, *self.listing(account)]
+    def ask_password(self, account: Account, person_id: Any) -> list[Any]:
+        """Ask before giving a new first password."""
+        return self._ask(account, person_id, Deed.RENEW)
 
-    def end(self, account: Account, person_id: Any) -> list[Any]:
-        """End all sign-ins of an account."""
-        one = picked(person_id)
-        self._accounts.end_sessions(one, actor=account.name)
-        note("All sign-ins of this account have ended.")
-        return self.pick(account, one)
+    def ask_end(self, account: Account, person_id: Any) -> list[Any]:
+        """Ask before ending all sign-ins of an account."""
+        return self._ask(account, person_id, Deed.END)
 
-    def toggle(self, account: Account, person_id: Any) -> list[Any]:
-        """Disable an account, or enable it again."""
-        person = self._accounts.get(picked(person_id))
-        self._accounts.update(person.id, disabled=not person.disabled, actor=account.name)
-        return [*self.pick(account, person.id), *self.listing(account)]
+    def ask_toggle(self, account: Account, person_id: Any) -> list[Any]:
+        """Ask before disabling an account, or enabling it again."""
+        disabled = self._accounts.get(picked(person_id)).disabled
+        return self._ask(account, person_id, Deed.ENABLE if disabled else Deed.DISABLE)
 
     def ask_delete(self, account: Account, person_id: Any) -> list[Any]:
         """Ask before deleting an account."""
-        person = self._accounts.get(picked(person_id))
-        return [piece("confirm_account.html", name=person.name), gr.update(visible=True)]
+        return self._ask(account, person_id, Deed.DELETE)
 
-    def delete(self, account: Account, person_id: Any) -> list[Any]:
-        """Delete an account with its conversations."""
-        one = picked(person_id)
-        if one == account.id:
-            raise message("You cannot delete the account you are signed in with.")
-        self._accounts.delete(one, actor=account.name)
-        note("The account is deleted.")
-        return [gr.update(value=None), "", gr.update(visible=False), *self.listing(account)]
+    def confirmed(self, account: Account, asked: Any) -> list[Any]:
+        """Do what was asked, to whom it was asked about, whoever is picked by now."""
+        if not asked:
+            raise message("Choose an account first.", "Nobody chosen")
+        deed, one = asked
+        person = self._accounts.get(one)
+        _refuse_own(account, person, deed)
+        shown = self._do(account, person, deed)
+        left = None if deed is Deed.DELETE else person.id
+        table, choices = self.listing(account)
+        return [
+            *_NOTHING_ASKED, shown, *self.pick(account, left), table, {**choices, "value": left},
+        ]  # fmt: skip
+
+    def _ask(self, account: Account, person_id: Any, deed: Deed) -> list[Any]:
+        person = self._accounts.get(picked(person_id))
+        _refuse_own(account, person, deed)
+        question = piece("confirm_account.html", name=person.name, deed=deed.name)
+        asked = (deed, person.id)
+        return [gr.update(visible=True), asked, question, gr.update(value=deed.value)]
+
+    def _do(self, account: Account, person: AccountDetails, deed: Deed) -> str:
+        """Return what is to be shown beside the note: a password, or nothing."""
+        accounts, actor = self._accounts, account.name
+        if deed is Deed.RENEW:
+            password = random_password()
+            accounts.set_password(person.id, password, actor=actor)
+            note(f"{person.name} has a new password.")
+            return piece("first_password.html", name=person.name, password=password)
+        if deed is Deed.END:
+            accounts.end_sessions(person.id, actor=actor)
+            note(f"All sign-ins of {person.name} have ended.")
+        elif deed is Deed.DELETE:
+            accounts.delete(person.id, actor=actor)
+            note(f"The account {person.name} is deleted.")
+        else:
+            accounts.update(person.id, disabled=deed is Deed.DISABLE, actor=actor)
+            done = "disabled" if deed is Deed.DISABLE else "enabled"
+            note(f"The account {person.name} is {done}.")
+        return ""
+
+
+_NOTHING_ASKED = (gr.update(visible=False), None)
+"""Closes the question and forgets it."""
+
+
+def _refuse_own(account: Account, person: AccountDetails, deed: Deed) -> None:
+    if person.id == account.id and deed in _NOT_TO_ONESELF:
+        raise message(_NOT_TO_ONESELF[deed])
 
 
 def picked(person_id: Any) -> int:
     """Return the chosen account's id, or say that none was chosen."""
     if not person_id:
         raise message("Choose an account first.", "Nobody chosen")
-    return int(person_id)
+    return whole(person_id, "account")
 
 
 def people_page(blocks: Any, services: Services) -> None:
@@ -144,30 +202,33 @@ def people_page(blocks: Any, services: Services) -> None:
                 new_groups = gr.Textbox(label="Groups", max_lines=1)
                 save = gr.Button("Save role and groups", variant="primary")
                 with gr.Row(elem_classes="tools"):
-                    reset = gr.Button("New password", size="sm")
-                    end = gr.Button("End sign-ins", size="sm")
-                    toggle = gr.Button("Disable", size="sm")
-                    ask_delete = gr.Button("Delete…", size="sm")
+                    reset = gr.Button("New password…", size="sm")
+                    end = gr.Button("End sign-ins…", size="sm")
+                    toggle = gr.Button("Disable…", size="sm")
+                    delete = gr.Button("Delete…", size="sm")
                 with gr.Group(visible=False, elem_classes="confirm") as confirm:
-                    confirm_text = html()
+                    question = html()
                     with gr.Row():
-                        delete = gr.Button("Delete the account", variant="stop", size="sm")
-                        leave = gr.Button("Keep it", size="sm")
+                        yes = gr.Button("Yes", variant="stop", size="sm")
+                        leave = gr.Button("Leave it as it is", size="sm")
                 renewed = html()
         html("<h2>What was done</h2>")
         log = html()
         older = gr.Button("Show older entries", size="sm", visible=False)
         limit = gr.State(ENTRIES)
+        asked = gr.State(None)
     listed = [table, person]
     shown = [about, new_role, new_groups, toggle]
     guard.admin(blocks.load, page.load, None, [*listed, log, limit, older])
     guard.admin(create.click, page.create, [name, role, groups], [made, name, groups, *listed])
-    guard.admin(person.input, page.pick, [person], shown)
+    closed = [confirm, asked]
+    guard.admin(person.input, page.choose, [person], [*shown, *closed])
     guard.admin(save.click, page.save, [person, new_role, new_groups], [*shown, *listed])
-    guard.admin(reset.click, page.reset, [person], [renewed, *listed])
-    guard.admin(end.click, page.end, [person], shown)
-    guard.admin(toggle.click, page.toggle, [person], [*shown, *listed])
-    guard.admin(ask_delete.click, page.ask_delete, [person], [confirm_text, confirm])
-    guard.admin(delete.click, page.delete, [person], [person, about, confirm, *listed])
-    guard.admin(leave.click, lambda account: gr.update(visible=False), None, [confirm])
+    for button, ask in (
+        (reset, page.ask_password), (end, page.ask_end),
+        (toggle, page.ask_toggle), (delete, page.ask_delete),
+    ):  # fmt: skip
+        guard.admin(button.click, ask, [person], [*closed, question, yes])
+    guard.admin(yes.click, page.confirmed, [asked], [*closed, renewed, *shown, *listed])
+    guard.admin(leave.click, lambda account: list(_NOTHING_ASKED), None, closed)
     guard.admin(older.click, page.more, [limit], [log, limit, older])

@@ -8,6 +8,7 @@ import gradio as gr
 
 from core.errors import DatasetError
 from core.permissions import OPERATOR, Account
+from core.values import whole
 from eval.question_sets import QuestionSet
 from eval.questions import HeldOutQuestion, Kind
 from ui.guard import message, note
@@ -48,7 +49,7 @@ class QuestionSetsPage:
         """Show the newest version of a set."""
         if not set_id:
             return self._nothing()
-        return self._shown(self._sets.newest(int(set_id)), filters)
+        return self._shown(self._sets.newest(whole(set_id, "question set")), filters)
 
     def _nothing(self) -> list[Any]:
         choices = self._choices()
@@ -87,12 +88,14 @@ class QuestionSetsPage:
         """Show the questions that fit the filters: text, kind, tag; and how many at most."""
         *filters, limit = values
         editing = str(question_id) if question_id else None
-        return listed(self._sets.get(opened(set_id)), filters, int(limit), editing)
+        most = whole(limit, "number of questions")
+        return listed(self._sets.get(opened(set_id)), filters, most, editing)
 
     def more(self, account: Account, set_id: Any, question_id: Any, *values: Any) -> list[Any]:
         """Show another page of the questions."""
         *filters, limit = values
-        return self.listing(account, set_id, question_id, *filters, int(limit) + PAGE)
+        most = whole(limit, "number of questions") + PAGE
+        return self.listing(account, set_id, question_id, *filters, most)
 
     def edit(self, account: Account, set_id: Any, question_id: Any) -> list[Any]:
         """Open a question in the editor, or an empty one."""
@@ -143,7 +146,7 @@ class QuestionSetsPage:
         """Make an older version the newest again."""
         if not version_id:
             raise message("Choose a version first.", "Nothing chosen")
-        saved = self._sets.restore(int(version_id), author=account.name)
+        saved = self._sets.restore(whole(version_id, "version"), author=account.name)
         self._record(account, saved)
         note(f"{saved.change.capitalize()} as version {saved.number}.")
         return self._shown(saved, filters)
@@ -185,7 +188,7 @@ def opened(set_id: Any) -> int:
     """Return the id of the open set, or say that none is open."""
     if not set_id:
         raise message("Open a question set first.", "No set is open")
-    return int(set_id)
+    return whole(set_id, "question set")
 
 
 def listed(

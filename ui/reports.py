@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse, Response
 
 from core.errors import NotFound
 from core.permissions import Role, reader_of, require_account, require_admin
+from core.values import Id
 from eval.question_files import write_csv, write_jsonl
 from ui.services import Services
 
@@ -34,7 +35,7 @@ def report_router(services: Services) -> APIRouter:
     evaluations = services.evaluations
 
     @router.get("/report/{evaluation_id}/{kind}")
-    def report(request: Request, evaluation_id: int, kind: str) -> Response:
+    def report(request: Request, evaluation_id: Id, kind: str) -> Response:
         account = require_account(request.state.account)
         evaluation = evaluations.get(evaluation_id)
         if evaluation.summary is None and account.role is not Role.ADMIN:
@@ -44,13 +45,13 @@ def report_router(services: Services) -> APIRouter:
         return _sent(path, kind, f"evaluation-{evaluation_id}.{kind}")
 
     @router.get("/report/audit/{audit_id}/{kind}")
-    def audit(request: Request, audit_id: int, kind: str) -> Response:
+    def audit(request: Request, audit_id: Id, kind: str) -> Response:
         require_admin(request.state.account)
         path = services.audits.report_path(audit_id, kind)
         return _sent(path, kind, f"audit-{audit_id}.{kind}")
 
     @router.get("/questions/{set_id}/{kind}")
-    def questions(request: Request, set_id: int, kind: str) -> Response:
+    def questions(request: Request, set_id: Id, kind: str) -> Response:
         require_admin(request.state.account)
         found = services.question_sets.get(set_id)
         if kind not in _WRITERS:

@@ -6,6 +6,7 @@ import gradio as gr
 
 from core.errors import DatasetError
 from core.permissions import OPERATOR, Account
+from core.values import whole
 from eval.candidates import Candidate, Source
 from eval.drafts import KIND, DraftPlan
 from eval.from_feedback import collect
@@ -55,7 +56,7 @@ class ReviewPage:
     def next(self, account: Account, source: Any, after: Any) -> list[Any]:
         """Show the proposal after the one with the id `after`, or the first again."""
         waiting = self._candidates.waiting(Source(source) if source else None)
-        following = [one for one in waiting if one.id > int(after or 0)]
+        following = [one for one in waiting if one.id > whole(after or 0, "proposal")]
         names = [one.name for one in self._sets.list()]
         shown = next(iter(following or waiting), None)
         count = piece("candidates.html", waiting=waiting, shown=shown)
@@ -80,16 +81,15 @@ class ReviewPage:
             raise message("There is no proposed question to accept.", "Nothing to review")
         if not str(name or "").strip():
             raise message("Choose the set that it goes into, or type a new name.", "No set")
+        one = whole(candidate_id, "proposal")
         try:
-            saved = self._candidates.accept(
-                int(candidate_id), row_of(values), str(name), author=account.name
-            )
+            saved = self._candidates.accept(one, row_of(values), str(name), author=account.name)
         except DatasetError as error:
             problem = problem_html(error)
             return [_KEEP, _KEEP, _KEEP, _KEEP, _KEEP, problem, *(_KEEP for _ in range(_FIELDS))]
         self._audit.record(
             account.name, "questions.accept", saved.name,
-            {"candidate": int(candidate_id), "version": saved.number},
+            {"candidate": one, "version": saved.number},
         )  # fmt: skip
         shown = self.next(account, source, candidate_id)
         shown[5] = piece("candidate_accepted.html", s=saved)
@@ -99,7 +99,7 @@ class ReviewPage:
         """Ask before refusing: nothing of a refused question is kept."""
         if not candidate_id:
             raise message("There is no proposed question to refuse.", "Nothing to review")
-        one = self._candidates.get(int(candidate_id))
+        one = self._candidates.get(whole(candidate_id, "proposal"))
         question = f"Refuse “{one.row.get('question', '')}” for good?"
         return ask((source, one.id), question, loss="It is not proposed again.")
 
@@ -112,7 +112,10 @@ class ReviewPage:
 
     def draft(self, account: Account, documents: Any, count: Any) -> list[Any]:
         """Queue a job that proposes questions from documents."""
-        plan = DraftPlan(tuple(int(one) for one in documents or ()), int(count or 0))
+        plan = DraftPlan(
+            tuple(whole(one, "document") for one in documents or ()),
+            whole(count or 0, "number of questions"),
+        )
         plan.check()
         job = self._jobs.submit(
             KIND, plan.as_json(), title=f"Proposing {plan.count} questions", account_id=account.id

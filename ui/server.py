@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from core.errors import InhouseError, Stopped
 from core.logs import record_fault
@@ -20,10 +21,12 @@ from ui.gate import Gate
 from ui.health import health_router
 from ui.markup import FOLDER, page
 from ui.pages import build_pages, mount_pages
+from ui.plain_requests import PlainRequests
 from ui.reports import report_router
 from ui.services import Services
 from ui.shell import Shell, header
 from ui.sign_in import sign_in_router
+from ui.sign_in_queue import SignInDoor
 from ui.sources import source_router
 from ui.statuses import OURS, refusal, status_of, wait_of
 from ui.uploads import forget_uploads
@@ -47,26 +50,31 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     settings = services.home.settings
     app.mount("/look", StaticFiles(directory=FOLDER / "static"), name="look")
-    app.include_router(sign_in_router(services.accounts, settings))
+    app.include_router(sign_in_router(services.accounts, services.sign_ins, settings))
     app.include_router(source_router(services.retrieval, services.conversations))
     app.include_router(report_router(services))
     app.include_router(api_router(services))
     app.include_router(health_router(services.readiness))
     _add_error_pages(app, services.home.workspace.logs)
     pages = build_pages(services)
+    app.add_middleware(PlainRequests)
     app.add_middleware(Events, blocks=pages)
     app.add_middleware(Shell, count_alarms=services.watch.alarms.count_open)
     app.add_middleware(
         Gate, accounts=services.accounts, upload_bytes=settings.upload_megabytes * 1_000_000,
         logs=services.home.workspace.logs,
     )  # fmt: skip
-    # The outermost, so that nothing of an answer that is ended is left unsent.
+    app.add_middleware(SignInDoor, queue=services.sign_ins)
+    # So that nothing of an answer that is ended is left unsent.
     app.add_middleware(Departure, farewell=services.farewell)
+    if settings.trusted_networks:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_networks)
     mount_pages(app, pages, settings)
     return app
 
 
 def _add_error_pages(app: FastAPI, logs: Path) -> None:
+    # The handlers are coroutines: others would wait for a thread to say that all are busy.
     def answer(
         request: Request, status: int, text: str, *, fault: str = "", wait: int = 0
     ) -> Response:
@@ -79,18 +87,18 @@ def _add_error_pages(app: FastAPI, logs: Path) -> None:
         return refusal(status, text, fault=fault, wait=wait)
 
     @app.exception_handler(InhouseError)
-    def known(request: Request, error: InhouseError) -> Response:
+    async def known(request: Request, error: InhouseError) -> Response:
         status = status_of(error)
         ours = status >= OURS and not isinstance(error, Stopped)
         fault = record_fault(logs, error, f"request {request.url.path}") if ours else ""
         return answer(request, status, error.message, fault=fault, wait=wait_of(error))
 
     @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> Response:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         return answer(request, 422, "; ".join(map(_complaint, error.errors())))
 
     @app.exception_handler(HTTPException)
-    def http(request: Request, error: HTTPException) -> Response:
+    async def http(request: Request, error: HTTPException) -> Response:
         return answer(request, error.status_code, str(error.detail))
 
 

@@ -27,6 +27,7 @@ from ui.departure import STORING, Farewell
 from ui.guard import Guard
 from ui.line import Limits
 from ui.readiness import Readiness
+from ui.sign_in_queue import SignInQueue
 from ui.turns import Turns
 
 JOB_MODULES = {
@@ -64,9 +65,11 @@ class Services:
     turns: Turns
     farewell: Farewell
     guard: Guard
+    sign_ins: SignInQueue
 
     def close(self) -> None:
         """Stop what runs; jobs save and are queued again for the next start."""
+        self.sign_ins.close()
         self.watcher.close()
         self.turns.close(STORING)
         self.jobs.close()
@@ -116,6 +119,7 @@ def open_services(
         turns=turns,
         farewell=Farewell(turns.close),
         guard=Guard(accounts, logs),
+        sign_ins=SignInQueue(),
     )
 
 

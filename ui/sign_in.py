@@ -1,17 +1,20 @@
 """Signing in and out, and changing one's password: three small pages without Gradio."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from core.accounts import Accounts
-from core.errors import InhouseError, InvalidInput, SignInFailed
+from core.errors import InhouseError, InvalidInput, SignInFailed, TooManyRequests
 from core.permissions import Account
 from core.settings import Settings
 from ui.gate import token_of
 from ui.guard import COOKIE
 from ui.markup import page
+from ui.sign_in_queue import SignInQueue
+from ui.statuses import retry_header
 
 
 def local(target: str) -> str:
@@ -21,32 +24,33 @@ def local(target: str) -> str:
 
 
 def address_of(request: Request) -> str:
-    """Return where a request came from, for the audit log."""
+    """Return where a request came from; what a trusted proxy says is in it already."""
     return request.client.host if request.client else "unknown"
 
 
-def sign_in_router(accounts: Accounts, settings: Settings) -> APIRouter:
+def sign_in_router(accounts: Accounts, queue: SignInQueue, settings: Settings) -> APIRouter:
     """Return the routes `/sign-in`, `/sign-out` and `/password`."""
     router = APIRouter()
 
     @router.get("/sign-in")
-    def show_sign_in(request: Request, target: str = "/") -> Response:
+    async def show_sign_in(request: Request, target: str = "/") -> Response:
         account: Account | None = request.state.account
         if account is not None:
             return RedirectResponse(local(target), status_code=303)
-        return _sign_in_page("", local(target))
+        return HTMLResponse(page("sign_in.html", name="", target=local(target), problem=""))
 
     @router.post("/sign-in")
-    def sign_in(
+    async def sign_in(
         request: Request,
         name: Annotated[str, Form(max_length=200)] = "",
         password: Annotated[str, Form(max_length=1000)] = "",
         target: Annotated[str, Form(max_length=2000)] = "/",
     ) -> Response:
+        check = partial(accounts.sign_in, name, password, address_of(request))
         try:
-            token = accounts.sign_in(name, password, address_of(request))
-        except SignInFailed as error:
-            return _sign_in_page(name, local(target), problem=error.message)
+            token = await queue.sign_in(name, check)
+        except (SignInFailed, TooManyRequests) as error:
+            return _refused(name, local(target), error)
         return _signed_in(settings, token, local(target))
 
     @router.post("/sign-out")
@@ -61,17 +65,17 @@ def sign_in_router(accounts: Accounts, settings: Settings) -> APIRouter:
         response.delete_cookie(COOKIE, path="/")
         return response
 
-    _add_password(router, accounts)
+    _add_password(router, accounts, queue)
     return router
 
 
-def _add_password(router: APIRouter, accounts: Accounts) -> None:
+def _add_password(router: APIRouter, accounts: Accounts, queue: SignInQueue) -> None:
     @router.get("/password")
     def show_password(request: Request) -> Response:
         return HTMLResponse(page("password.html", account=request.state.account, problem=""))
 
     @router.post("/password")
-    def change_password(
+    async def change_password(
         request: Request,
         old: Annotated[str, Form(max_length=1000)] = "",
         new: Annotated[str, Form(max_length=1000)] = "",
@@ -81,10 +85,13 @@ def _add_password(router: APIRouter, accounts: Accounts) -> None:
         try:
             if new != again:
                 raise InvalidInput("The two new passwords differ. Type the same one twice.")
-            accounts.change_password(account.id, old, new, keep=token_of(request.headers))
+            keep = token_of(request.headers)
+            change = partial(accounts.change_password, account.id, old, new, keep=keep)
+            await queue.change(account.id, change)
         except InhouseError as error:
             text = page("password.html", account=account, problem=error.message)
-            return HTMLResponse(text, status_code=400)
+            status = 429 if isinstance(error, TooManyRequests) else 400
+            return HTMLResponse(text, status_code=status, headers=retry_header(error))
         return RedirectResponse("/account", status_code=303)
 
 
@@ -97,6 +104,7 @@ def _signed_in(settings: Settings, token: str, target: str) -> Response:
     return response
 
 
-def _sign_in_page(name: str, target: str, problem: str = "") -> HTMLResponse:
-    html = page("sign_in.html", name=name, target=target, problem=problem)
-    return HTMLResponse(html, status_code=401 if problem else 200)
+def _refused(name: str, target: str, error: InhouseError) -> HTMLResponse:
+    html = page("sign_in.html", name=name, target=target, problem=error.message)
+    status = 429 if isinstance(error, TooManyRequests) else 401
+    return HTMLResponse(html, status_code=status, headers=retry_header(error))

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from assistant.conversations import Conversations
 from core.errors import NotFound
 from core.permissions import Account, reader_of, require_account
+from core.values import Id
 from retrieval.evidence import highlights
 from retrieval.library import Chunk
 from retrieval.sentences import Span
@@ -102,17 +103,15 @@ def source_router(retrieval: Retrieval, conversations: Conversations) -> APIRout
         return HTMLResponse(html)
 
     @router.get("/source/{chunk_id}")
-    def source(
-        request: Request, chunk_id: int, document: int, answer: int | None = None
-    ) -> Response:
+    def source(request: Request, chunk_id: Id, document: Id, answer: Id | None = None) -> Response:
         return shown(require_account(request.state.account), document, chunk_id, answer)
 
     @router.get("/document/{document_id}")
-    def document(request: Request, document_id: int) -> Response:
+    def document(request: Request, document_id: Id) -> Response:
         return shown(require_account(request.state.account), document_id, None)
 
     @router.get("/original/{document_id}")
-    def original(request: Request, document_id: int) -> Response:
+    def original(request: Request, document_id: Id) -> Response:
         account = require_account(request.state.account)
         reader = reader_of(account)
         found = library.get(document_id, reader)

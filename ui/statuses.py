@@ -1,5 +1,7 @@
 """Which HTTP status an error gets, and how it is told."""
 
+from math import ceil
+
 from fastapi.responses import JSONResponse
 
 from core.errors import (
@@ -53,4 +55,10 @@ def refusal(status: int, text: str, *, fault: str = "", wait: int = 0) -> JSONRe
 
 def wait_of(error: InhouseError) -> int:
     """Return the seconds after which it is worth trying again; 0: that does not help."""
-    return error.seconds if isinstance(error, TooManyRequests) else 0
+    return max(1, ceil(error.retry_after_s)) if isinstance(error, TooManyRequests) else 0
+
+
+def retry_header(error: InhouseError) -> dict[str, str]:
+    """Return the header that tells a program when to come back, where the error knows."""
+    wait = wait_of(error)
+    return {"retry-after": str(wait)} if wait else {}

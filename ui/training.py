@@ -12,6 +12,7 @@ from assistant.prompts import profile_of
 from core.errors import Conflict, InvalidInput, NotFound
 from core.jobs import Job
 from core.permissions import Account
+from core.values import whole
 from core.workspace import write_atomically
 from training.config import Preset, TrainingConfig, parse_config, preset
 from training.dataset import Dataset, load_dataset
@@ -155,7 +156,7 @@ class TrainingPage:
     def _chosen_run(self, run_id: Any) -> Run:
         if not run_id:
             raise message("Choose a run first.", "Nothing chosen")
-        return self._runs.get(int(run_id))
+        return self._runs.get(whole(run_id, "run"))
 
     def ask_discard(self, account: Account, run_id: Any) -> list[Any]:
         """Ask before deleting a run."""
@@ -192,7 +193,7 @@ class TrainingPage:
         if not run_id:
             hidden = gr.update(visible=False)
             return [piece("no_run.html"), hidden, hidden, hidden, gr.update(active=False)]
-        run = self._runs.get(int(run_id))
+        run = self._runs.get(whole(run_id, "run"))
         job = self._job(run)
         log = self._jobs.log(job.id, LOG_LINES) if job else ""
         active = job is not None and job.active
@@ -207,7 +208,7 @@ class TrainingPage:
     def tick(self, account: Account, run_id: Any) -> list[Any]:
         """Look again; at the end of a run refresh the list and the shelf."""
         seen = self.watch(account, run_id)
-        run = self._runs.get(int(run_id)) if run_id else None
+        run = self._runs.get(whole(run_id, "run")) if run_id else None
         job = self._job(run) if run else None
         if job is not None and job.active:
             return [*seen, *(gr.update() for _ in range(7))]
@@ -216,7 +217,7 @@ class TrainingPage:
 
     def stop(self, account: Account, run_id: Any) -> list[Any]:
         """Stop the run that is shown; its checkpoint stays."""
-        run = self._runs.get(int(run_id)) if run_id else None
+        run = self._runs.get(whole(run_id, "run")) if run_id else None
         if run is not None and run.job_id is not None:
             self._jobs.stop(run.job_id)
             self._audit.record(account.name, "job.stop", run.name, {"job": run.job_id})

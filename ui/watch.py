@@ -7,6 +7,7 @@ import gradio as gr
 from assistant.modes import AnswerMode
 from core.errors import InhouseError
 from core.permissions import Account, Role
+from core.values import whole
 from eval.evaluations import Evaluation
 from eval.recommend import label
 from eval.stored import DONE
@@ -92,10 +93,10 @@ class WatchPanel:
         """Keep the settings; the next look follows them."""
         sets, modes, on_change, days, *floors = values
         settings = WatchSettings(
-            tuple(int(one) for one in sets or ()),
+            tuple(whole(one, "question set") for one in sets or ()),
             tuple(mode for mode in AnswerMode if mode.value in (modes or ())),
             bool(on_change),
-            int(days or 0),
+            whole(days or 0, "number of days"),
             {
                 mode.value: float(floor) / 100
                 for mode, floor in zip(AnswerMode, floors, strict=True) if floor
@@ -121,7 +122,7 @@ class WatchPanel:
         """Close an alarm with a note."""
         if not alarm_id:
             raise message("Choose an alarm first.", "Nothing chosen")
-        alarm = self._watch.alarms.acknowledge(int(alarm_id), text or "", account.id)
+        alarm = self._watch.alarms.acknowledge(whole(alarm_id, "alarm"), text or "", account.id)
         detail = {"alarm": alarm.id, "note": alarm.note}
         self._audit.record(account.name, "alarm.acknowledge", alarm.finding, detail)
         note("The alarm is closed; the note is kept.")

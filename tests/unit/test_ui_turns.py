@@ -198,7 +198,7 @@ def test_beyond_the_limits_a_person_is_told_when_to_come_back(tmp_path: Path) ->
     mine = [ask(turns, 1, thread=n) for n in (1, 2)]
     with pytest.raises(TooManyRequests, match=r"You have 2 .* Ask again in \d+ seconds?\.") as own:
         ask(turns, 1, thread=3)
-    assert own.value.seconds >= 1
+    assert own.value.retry_after_s >= 1
     theirs = ask(turns, 2, thread=4)
     with pytest.raises(TooManyRequests, match="Too many questions"):
         ask(turns, 3, thread=5)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014_names_and_weights"
-down_revision = "0012_documents"
+down_revision = "0013_guessing"
 
 
 def upgrade() -> None:
