@@ -37,6 +37,17 @@ def whole(value: Any, what: str) -> int:
     return number
 
 
+def wholes(values: Any, what: str) -> tuple[int, ...]:
+    """Return the whole numbers of a list; nothing is an empty one.
+
+    Raises:
+        InvalidInput: no list, or `whole` refuses one of them.
+    """
+    if not isinstance(values, list | tuple | None):
+        raise InvalidInput(f"A list of numbers is needed to know which {what} is meant.")
+    return tuple(whole(one, what) for one in values or ())
+
+
 def plain(value: Any) -> Any:
     """Copy a JSON value; NaN and infinities, which JSON does not know, become None."""
     if isinstance(value, float):

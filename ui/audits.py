@@ -9,7 +9,7 @@ from assistant.engines.embedded import EMBEDDED_NAME
 from assistant.modes import AnswerMode
 from core.home import Home
 from core.permissions import Account, Role
-from core.values import whole
+from core.values import whole, wholes
 from eval.arms import Plan, parse_modes
 from eval.audit import Audit
 from eval.formatting import figure
@@ -80,7 +80,7 @@ class AuditPanel:
             limit=whole(limit, "number of questions") if limit else None,
             latency_sample=0,
         )
-        asked = [whole(one, "question set") for one in sets or ()]
+        asked = wholes(sets, "question set")
         made = self._audits.create(wanted, asked, plan, account.id)
         title = f"Measuring {', '.join(wanted)}"
         job = self._jobs.submit(KIND, {"audit_id": made}, title=title, account_id=account.id)

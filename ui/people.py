@@ -206,11 +206,7 @@ def people_page(blocks: Any, services: Services) -> None:
                     end = gr.Button("End sign-ins…", size="sm")
                     toggle = gr.Button("Disable…", size="sm")
                     delete = gr.Button("Delete…", size="sm")
-                with gr.Group(visible=False, elem_classes="confirm") as confirm:
-                    question = html()
-                    with gr.Row():
-                        yes = gr.Button("Yes", variant="stop", size="sm")
-                        leave = gr.Button("Leave it as it is", size="sm")
+                confirm, question, yes, leave = _question()
                 renewed = html()
         html("<h2>What was done</h2>")
         log = html()
@@ -232,3 +228,13 @@ def people_page(blocks: Any, services: Services) -> None:
     guard.admin(yes.click, page.confirmed, [asked], [*closed, renewed, *shown, *listed])
     guard.admin(leave.click, lambda account: list(_NOTHING_ASKED), None, closed)
     guard.admin(older.click, page.more, [limit], [log, limit, older])
+
+
+def _question() -> tuple[Any, Any, Any, Any]:
+    """Return a hidden question: its frame, its text, and the buttons for yes and no."""
+    with gr.Group(visible=False, elem_classes="confirm") as frame:
+        text = html()
+        with gr.Row():
+            yes = gr.Button("Yes", variant="stop", size="sm")
+            leave = gr.Button("Leave it as it is", size="sm")
+    return frame, text, yes, leave

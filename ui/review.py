@@ -6,7 +6,7 @@ import gradio as gr
 
 from core.errors import DatasetError
 from core.permissions import OPERATOR, Account
-from core.values import whole
+from core.values import whole, wholes
 from eval.candidates import Candidate, Source
 from eval.drafts import KIND, DraftPlan
 from eval.from_feedback import collect
@@ -55,7 +55,7 @@ class ReviewPage:
 
     def next(self, account: Account, source: Any, after: Any) -> list[Any]:
         """Show the proposal after the one with the id `after`, or the first again."""
-        waiting = self._candidates.waiting(Source(source) if source else None)
+        waiting = self._candidates.waiting(_source(source))
         following = [one for one in waiting if one.id > whole(after or 0, "proposal")]
         names = [one.name for one in self._sets.list()]
         shown = next(iter(following or waiting), None)
@@ -113,7 +113,7 @@ class ReviewPage:
     def draft(self, account: Account, documents: Any, count: Any) -> list[Any]:
         """Queue a job that proposes questions from documents."""
         plan = DraftPlan(
-            tuple(whole(one, "document") for one in documents or ()),
+            wholes(documents, "document"),
             whole(count or 0, "number of questions"),
         )
         plan.check()
@@ -151,6 +151,14 @@ class ReviewPage:
                 self._jobs.stop(job.id)
                 self._audit.record(account.name, "job.stop", job.title, {"job": job.id})
         return self.watch(account)
+
+
+def _source(value: Any) -> Source | None:
+    if not value:
+        return None
+    if value not in list(Source):
+        raise message("Choose one of the sources in the list.", "No such source")
+    return Source(value)
 
 
 def fields_of(candidate: Candidate) -> list[Any]:

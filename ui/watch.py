@@ -7,7 +7,7 @@ import gradio as gr
 from assistant.modes import AnswerMode
 from core.errors import InhouseError
 from core.permissions import Account, Role
-from core.values import whole
+from core.values import whole, wholes
 from eval.evaluations import Evaluation
 from eval.recommend import label
 from eval.stored import DONE
@@ -93,7 +93,7 @@ class WatchPanel:
         """Keep the settings; the next look follows them."""
         sets, modes, on_change, days, *floors = values
         settings = WatchSettings(
-            tuple(whole(one, "question set") for one in sets or ()),
+            wholes(sets, "question set"),
             tuple(mode for mode in AnswerMode if mode.value in (modes or ())),
             bool(on_change),
             whole(days or 0, "number of days"),
