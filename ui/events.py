@@ -104,8 +104,19 @@ class Events:
             await problem(422, "The request is nested too deeply.")(scope, receive, send)
             return
         if scope["path"] == UPLOAD:
-            send = _collecting(send, lambda paths: self._remember(scope, paths))
-        await self._app(scope, receive, send)
+            await self._upload(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass files on and note whose they are."""
+        collecting = _collecting(send, lambda paths: self._remember(scope, paths))
+        try:
+            await self._app(scope, receive, _unless_broken(collecting))
+        except TypeError:
+            # What Gradio makes of a part that has no file name.
+            text = "A file has no name. Send each file with its name."
+            await problem(422, text)(scope, receive, send)
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
         path, account = scope["path"], scope["state"]["account"]
@@ -239,6 +250,19 @@ def replayed(body: dict[str, Any], receive: Receive) -> Receive:
         return message
 
     return again
+
+
+def _unless_broken(send: Send) -> Send:
+    """Hold back an answer that only says that something broke: whoever catches it says what."""
+    broken = False
+
+    async def sender(message: Message) -> None:
+        nonlocal broken
+        broken = broken or message.get("status") == 500
+        if not broken:
+            await send(message)
+
+    return sender
 
 
 def _collecting(send: Send, tell: Callable[[list[str]], None]) -> Send:

@@ -103,7 +103,10 @@ def same_origin(headers: Headers) -> bool:
         return True
     forwarded = headers.get("x-forwarded-host", "").split(",")[0].strip()
     hosts = {headers.get("host", "").lower(), forwarded.lower()} - {""}
-    return urlsplit(origin).netloc.lower() in hosts
+    try:
+        return urlsplit(origin).netloc.lower() in hosts
+    except ValueError:
+        return False
 
 
 class TooLargeError(HTTPException):

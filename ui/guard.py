@@ -12,6 +12,7 @@ import gradio as gr
 from core.accounts import Accounts
 from core.logs import explained
 from core.permissions import Account, require_account, require_admin
+from core.values import wholes
 from ui.threads import Threads
 
 COOKIE = "inhouse_session"
@@ -113,4 +114,4 @@ def chosen(values: Sequence[Any] | None, what: str) -> list[int]:
     """Return ids picked in a list, or say that nothing was picked."""
     if not values:
         raise message(f"Choose {what} first.", "Nothing chosen")
-    return [int(value) for value in values]
+    return list(wholes(values, "choice"))

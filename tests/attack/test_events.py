@@ -109,8 +109,9 @@ def test_a_file_is_found_wherever_a_value_hides_it(served: Served, opened: Opene
         for number, fn, empty in handlers(served.pages):
             if not empty:
                 continue
-            for file in files:
-                for value in wrapped(file)[: None if number % 10 == 0 else 1]:
+            thorough = number % 20 == 0
+            for file in files if thorough else files[number % len(files) :][:1]:
+                for value in wrapped(file)[: None if thorough else 1]:
                     result = fire(client, number, [value, *empty[1:]])
                     assert result.get("status") == 403, (number, fn.__qualname__, value, result)
     assert secret not in opened.paths
