@@ -98,8 +98,11 @@ class AskPage:
         names, default = [one.name for one in usable], self._shelf.default()
         if not names:
             return [gr.update(choices=[(NONE_APPROVED, "")], value="")]
-        # Without a default nothing is chosen: what answers is a person's decision.
         value = chosen if chosen in names else default if default in names else None
+        if value is None:
+            # Who may try what nobody has approved finds it chosen; never the built-in one by
+            # itself: it was not taught this company's facts.
+            value = next((one.name for one in usable if not one.built_in), None)
         labels = [(adapter_label(one, default), one.name) for one in usable]
         return [gr.update(choices=labels, value=value)]
 
