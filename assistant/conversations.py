@@ -227,6 +227,12 @@ class Conversations:
                 raise NotFound(f"There is no answer {answer_id} of yours. Reload the page.")
             return found.answer
 
+    def may_read(self, documents: Iterable[int], account: Account) -> bool:
+        """Tell whether what was made from all of these documents is open to `account` now."""
+        wanted = list(documents)
+        with self._database.session() as session:
+            return _readable(session, [wanted], account).issuperset(wanted)
+
     def history(
         self, conversation_id: int, mode: AnswerMode, account: Account
     ) -> Sequence[Message]:

@@ -1,5 +1,6 @@
 """Who a person is, what the role allows, and which documents may be read."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,6 +30,13 @@ class Account:
     must_change_password: bool = False
 
 
+# Printable by Unicode's own account, and yet nothing to be seen.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\ufe00-\ufe0f"
+    "\U000e0100-\U000e01ef]"
+)
+
+
 def group_name(text: str) -> str:
     """The one spelling of a group: 'Legal', ' legal ' and a full-width 'Ｌｅｇａｌ' are one."""
     folded = unicodedata.normalize("NFKC", text).casefold()
@@ -43,7 +51,8 @@ def group_names(names: Iterable[str]) -> frozenset[str]:
     """
     found = frozenset(group_name(name) for name in names)
     for name in found:
-        if not name or len(name) > LONGEST_GROUP or "," in name or not name.isprintable():
+        visible = name.isprintable() and not _INVISIBLE.search(name)
+        if not name or len(name) > LONGEST_GROUP or "," in name or not visible:
             raise InvalidInput(
                 f"The group '{storable(name, 80)}' cannot be used. "
                 f"Use 1 to {LONGEST_GROUP} visible characters without commas."

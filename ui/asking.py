@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from assistant.answering import Question
 from assistant.modes import AnswerMode
+from core.errors import PermissionDenied
 from core.permissions import Account, reader_of
 from ui.services import Services
 from ui.turns import Turn
@@ -46,4 +47,13 @@ def ask(services: Services, account: Account, asked: Asked) -> Turn:
         )
         for mode in asked.modes
     ]
-    return services.turns.ask(account, questions, known)
+
+    def check(question: Question) -> None:
+        now = services.accounts.get(account.id)
+        same = not now.disabled and reader_of(now) == question.reader
+        if not same or not conversations.may_read(question.inherited, now):
+            raise PermissionDenied(
+                "What you may read changed while this question waited. Ask it again."
+            )
+
+    return services.turns.ask(account, questions, known, check)

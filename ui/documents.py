@@ -17,6 +17,8 @@ from ui.readers import Change, Readers
 from ui.services import Services
 
 PAGE = 50
+LONGEST_FILTER = 200
+"""Characters of a part of a name."""
 
 
 class DocumentsPage:
@@ -29,6 +31,7 @@ class DocumentsPage:
         self._retriever = services.retrieval.retriever
         self._readers = Readers(services.retrieval.library, services.accounts)
         self._audit = services.audit
+        self._longest = services.home.settings.question_characters
 
     def load(self, account: Account) -> list[Any]:
         """Fill the page: list, choices, job, and the admin's panels."""
@@ -44,6 +47,7 @@ class DocumentsPage:
     def listing(self, account: Account, query: str, limit: int) -> list[Any]:
         """Return the table, the choices of the change panel and the 'more' button."""
         reader = reader_of(account)
+        query = (query or "")[:LONGEST_FILTER]
         limit = whole(limit, "number of documents")
         found = self._library.documents(reader, limit=limit, query=query or "")
         total = self._library.count(reader, query or "")
@@ -146,6 +150,10 @@ class DocumentsPage:
         """Search as the assistant would, and show what comes."""
         if not (query or "").strip():
             raise message("Type what to search for.", "Nothing to search for")
+        if len(query) > self._longest:
+            raise message(
+                f"This text has {len(query):,} characters; search for at most {self._longest:,}."
+            )
         found = self._retriever.search(query, limit=8, reader=reader_of(account))
         rows = [(passage, source_path(passage)) for passage in found]
         return piece("search.html", rows=rows)

@@ -13,21 +13,25 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.errors import AccessDenied, SignInRequired
+from core.errors import AccessDenied, InvalidInput, SignInRequired
 from core.permissions import Account
 from core.values import storable
 from ui.gate import SMALL_BODY, problem
+from ui.plain_requests import check_size
 
 API = "/gradio_api"
-JOIN, DATA, CANCEL, UPLOAD = (f"{API}/{name}" for name in (
-    "queue/join", "queue/data", "cancel", "upload",
+JOIN, DATA, CANCEL, UPLOAD, RESET = (f"{API}/{name}" for name in (
+    "queue/join", "queue/data", "cancel", "upload", "reset",
 ))  # fmt: skip
 HEARTBEAT = f"{API}/heartbeat/"
 MOST_SESSIONS = 500
 """Open pages of one account; beyond, the ones used longest ago are forgotten."""
 MOST_UPLOADS = 5_000
+MOST_OPEN = 40
+"""Page events of one account that wait or run at one time."""
 _LONGEST_SESSION = 64
 
 
@@ -38,6 +42,7 @@ class RefusedError(Exception):
         """`text` is for the person, with the remedy."""
         super().__init__(text)
         self.status = status
+        self.headers = {"retry-after": "2"} if status == 429 else {}
 
 
 class Owned:
@@ -67,6 +72,10 @@ class Sessions:
         """Remember at most `most` sessions of an account."""
         self._owner: dict[str, int] = {}
         self._owned = Owned(most)
+
+    def owner(self, session: str) -> int | None:
+        """Return whose a session is; None where nobody has named it, or it was forgotten."""
+        return self._owner.get(session)
 
     def claim(self, session: str, account_id: int) -> bool:
         """Tell whether the session is this account's; one that nobody has becomes its own."""
@@ -98,12 +107,17 @@ class Events:
         try:
             receive = await self._checked(scope, receive)
         except RefusedError as refused:
-            await problem(refused.status, str(refused))(scope, receive, send)
+            response = problem(refused.status, str(refused))
+            response.headers.update(refused.headers)
+            await response(scope, receive, send)
             return
         except RecursionError:
             await problem(422, "The request is nested too deeply.")(scope, receive, send)
             return
-        if scope["path"] == UPLOAD:
+        if scope["path"] == RESET:
+            # Gradio's own answer says no more, and stumbles over some requests.
+            await JSONResponse({"success": True})(scope, receive, send)
+        elif scope["path"] == UPLOAD:
             await self._upload(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -138,6 +152,7 @@ class Events:
         if event is None or event.fn is None:
             raise RefusedError(404, f"There is no page event {number!r}. Reload the page.")
         _allow(event.fn.needs, account)
+        self._take_turn(account)
         data = body.get("data")
         if not isinstance(data, list) or len(data) != len(event.inputs):
             raise RefusedError(
@@ -151,6 +166,11 @@ class Events:
             "trigger_id": trigger if known else None,
             "data": vetted(data, lambda path: self._uploads.has(account.id, path)),
         }
+
+    def _take_turn(self, account: Account) -> None:
+        waiting = self._queue.event_ids_to_events.values()
+        if sum(self._sessions.owner(one.session_hash) == account.id for one in waiting) > MOST_OPEN:
+            raise RefusedError(429, "Much of what you started still goes on. Wait a moment.")
 
     def _cancelled(self, body: dict[str, Any], account: Account) -> dict[str, Any]:
         session = self._own(body.get("session_hash"), account)
@@ -225,7 +245,10 @@ async def _object(receive: Receive) -> dict[str, Any]:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     try:
+        check_size(body)
         found = json.loads(body, parse_constant=_no_number)
+    except InvalidInput as error:
+        raise RefusedError(422, error.message) from None
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

@@ -23,6 +23,7 @@ PAGES = (
 """Paths of the Gradio pages."""
 
 _OPEN = ("/sign-in", "/look/", "/assets/", "/static/", "/theme.css", "/favicon.ico")
+_SIGN_INS = ("/sign-in", "/api/sign-in")
 _OPEN_EXACT = ("/api/sign-in", "/api/health", "/api/ready", "/healthz", "/readyz")
 _HEARTBEAT = "/gradio_api/heartbeat/"
 _GRADIO = frozenset({
@@ -34,6 +35,7 @@ _GRADIO = frozenset({
     "/gradio_api/login_check",
     "/gradio_api/startup-events",
     "/gradio_api/user",
+    "/gradio_api/app_id",
     "/config",
 })  # fmt: skip
 """What Gradio's own pages need, and its heartbeat. Everything else it offers (its API, file links,
@@ -152,7 +154,7 @@ class Gate:
             await send(message)
 
         answered = with_headers(told)
-        limit = self._limit(scope["path"])
+        limit = self._limit(scope)
         try:
             await self._pass(scope, limited(receive, limit), answered, limit)
         except TooLargeError as error:
@@ -173,10 +175,11 @@ class Gate:
         refusal = refuse(scope, headers, account, limit)
         await (refusal or self._app)(_with_own_query(scope, account), receive, send)
 
-    def _limit(self, path: str) -> int | None:
-        if path == "/gradio_api/upload":
+    def _limit(self, scope: Scope) -> int | None:
+        if scope["path"] == "/gradio_api/upload":
             return None  # Gradio holds each file to the limit while it arrives.
-        return self._upload_bytes if path == "/api/documents" else SMALL_BODY
+        form = Headers(scope=scope).get("content-type", "").startswith("multipart/form-data")
+        return self._upload_bytes if scope["path"] == "/api/documents" and form else SMALL_BODY
 
 
 def is_open(path: str) -> bool:
@@ -195,10 +198,20 @@ def refuse(
     if limit is not None and length.isdigit() and int(length) > limit:
         return problem(413, _too_large_text(limit))
     if is_open(path):
-        return None
+        return _refuse_open(scope)
     if path not in PAGES and path not in _GRADIO and not path.startswith((_HEARTBEAT, *_OWN)):
         return problem(404, f"There is nothing at '{path}'.")
     return _refuse_account(scope, account)
+
+
+def _refuse_open(scope: Scope) -> Response | None:
+    """What anybody may see is only read, but for the two doors where people sign in."""
+    allowed = {"GET", "HEAD"}
+    if scope["path"] in _SIGN_INS:
+        allowed.add("POST")
+    if scope["method"] in allowed:
+        return None
+    return problem(405, f"This address does not take {scope['method']}.")
 
 
 def _with_own_query(scope: Scope, account: Account | None) -> Scope:
@@ -223,7 +236,9 @@ def _refuse_account(scope: Scope, account: Account | None) -> Response | None:
     if path in ("/password", "/sign-out") and account is not None:
         return None
     try:
-        needed = path.startswith("/gradio_api/upload") or path in ADMIN_PAGES
+        changes = scope["method"] not in ("GET", "HEAD")
+        needed = path in ADMIN_PAGES or path.startswith("/gradio_api/upload")
+        needed = needed or (changes and path.startswith("/api/documents"))
         (require_admin if needed else require_account)(account)
     except SignInRequired as error:
         if path.startswith(_READ) or path in PAGES:

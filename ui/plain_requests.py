@@ -19,6 +19,8 @@ LONGEST_TARGET = 8000
 LONGEST_PATH = 2000
 LONGEST_NAME = 255
 """Bytes of a path and of a name in it; a system that looks for a file takes no more."""
+MOST_VALUES = 50_000
+"""Values in a JSON body; reading them holds up everybody."""
 DEEPEST = 64
 """Lists and objects within each other."""
 _LARGEST = 2**63 - 1
@@ -60,12 +62,25 @@ class PlainRequests:
         await self._app(scope, again, send)
 
 
+def check_size(body: bytes | bytearray) -> None:
+    """Count, before it is read, what reading would make of a JSON body: values cost, bytes do not.
+
+    Marks within texts count too; nobody types so many.
+
+    Raises:
+        InvalidInput: more than `MOST_VALUES`.
+    """
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise InvalidInput(f"The request holds more than {MOST_VALUES:,} values. Send fewer.")
+
+
 def check_json(body: bytes) -> None:
     """Look at everything in a JSON body; what is no JSON at all is for the route to say.
 
     Raises:
         InvalidInput: says what nobody could use.
     """
+    check_size(body)
     try:
         found = json.loads(body) if body else None
     except json.JSONDecodeError:

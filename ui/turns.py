@@ -25,6 +25,8 @@ from retrieval.passages import Passage
 from ui.line import Limits, Line
 from ui.readiness import Readiness
 
+_NOTHING_SAID = "This answer was stopped before its first word. Ask again."
+"""The question stays as one that was interrupted, which can be asked again."""
 ABANDONED_AFTER = 15.0
 """Seconds without a look after which nobody is taken to be there."""
 KEEP_EVERY = 1.0
@@ -81,6 +83,8 @@ class Turn:
     finished: bool = False
     version: int = 0
     on_stop: Callable[["Turn"], None] = lambda _turn: None
+    check: Callable[[Question], None] = lambda _question: None
+    """Raises where a question may no longer be answered: rights change while it waits."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _viewers: set[Callable[[], None]] = field(default_factory=set)
@@ -191,7 +195,11 @@ class Turns:
         self._closing = False
 
     def ask(
-        self, account: Account, questions: Sequence[Question], conversation_id: int | None
+        self,
+        account: Account,
+        questions: Sequence[Question],
+        conversation_id: int | None,
+        check: Callable[[Question], None] = lambda _question: None,
     ) -> Turn:
         """Store the question and answer it when its turn comes, one mode after another.
 
@@ -199,13 +207,14 @@ class Turns:
             account: who asks.
             questions: the same text, once for each mode.
             conversation_id: None: a new one, once the question is accepted.
+            check: raises where a question may no longer be answered when its turn comes.
 
         Raises:
             TooManyRequests: too many questions are open.
             Stopped: the app is going down.
             InhouseError: as `Assistant.answer`.
         """
-        turn = Turn(account.id, questions, self._patience, on_stop=self._stopped)
+        turn = Turn(account.id, questions, self._patience, on_stop=self._stopped, check=check)
         turn.streams = [self._assistant.answer(one, turn.cancelled) for one in questions]
         self._line.take_place(turn.person)
         try:
@@ -300,6 +309,7 @@ class Turns:
 
     def _answer(self, turn: Turn, index: int, question: Question) -> None:
         try:
+            turn.check(question)
             self._stream(turn, index, question)
         except Exception as error:  # noqa: BLE001 - the last net, logged with an id
             self._fail(turn, index, error)
@@ -334,6 +344,8 @@ class Turns:
             if isinstance(event, PassagesFound):
                 part = replace(part, stage=Stage.WRITING, passages=event.passages)
             elif isinstance(event, AnswerFinished):
+                if turn.cancelled() and not event.answer.text.strip():
+                    raise Stopped(_NOTHING_SAID)
                 self._conversations.finish(turn.answer_ids[index], event.answer)
                 part = replace(
                     part, stage=Stage.DONE, text=event.answer.text, answer=event.answer,

@@ -28,8 +28,8 @@ from ui.environment import prepare_environment
 PASSWORD = "forty-two open doors"
 EACH, EVERYBODY = 45, 50
 """More than there are threads in the pool that all requests share."""
-BOUND = 0.5
-"""Seconds that health may take at most."""
+BOUND = 10.0
+"""Seconds: a door that hangs took minutes. How quick it is, `benchmarks.crowds` measures."""
 
 
 class HeldEmbedder(HashingEmbedder):

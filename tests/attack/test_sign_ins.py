@@ -2,7 +2,6 @@
 
 import asyncio
 import http.client
-import os
 import threading
 import time
 from collections import Counter
@@ -27,8 +26,8 @@ from tests.integration.test_served import PASSWORD, running
 from ui.environment import prepare_environment
 
 CROWD = 240
-# A machine that has other work for all its cores stretches every wait.
-HEALTHY_S = 0.5 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+HEALTHY_S = 10.0
+"""A door that hangs took minutes. How quick it is, `benchmarks.crowds` measures."""
 PATIENCE_S = 60.0
 
 

@@ -1,6 +1,7 @@
 """The rules behind the door of page events: whose files, whose sessions, which site asks."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from ui.events import Owned, RefusedError, Sessions, vetted
+from core.errors import InvalidInput
+from core.permissions import Account, Role
+from ui.events import MOST_OPEN, Events, Owned, RefusedError, Sessions, vetted
 from ui.gate import same_origin
+from ui.plain_requests import check_size
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -113,3 +117,44 @@ def test_requests_of_other_sites_are_told_apart_behind_a_proxy_too(
     headers: dict[str, str], same: bool
 ) -> None:
     assert same_origin(Headers(headers)) is same
+
+
+def events_with(open_sessions: list[str]) -> Events:
+    queue = SimpleNamespace(
+        event_ids_to_events={
+            str(number): SimpleNamespace(session_hash=session)
+            for number, session in enumerate(open_sessions)
+        },
+        pending_event_ids_session={},
+    )
+
+    async def nothing(*_: Any) -> None: ...
+
+    return Events(nothing, SimpleNamespace(fns={0: EVENT}, blocks={}, _queue=queue))
+
+
+def ready(account: Account | None) -> Account:
+    assert account is not None
+    return account
+
+
+EVENT = SimpleNamespace(fn=SimpleNamespace(needs=ready), inputs=[])
+ANNA, LENA = (Account(number, name, Role.EMPLOYEE) for number, name in ((1, "anna"), (2, "lena")))
+
+
+def test_one_account_has_so_many_events_open_and_another_none_the_less() -> None:
+    events = events_with(["annas"] * (MOST_OPEN + 1))
+    events._sessions.claim("annas", ANNA.id)
+    body = {"fn_index": 0, "data": [], "session_hash": "annas"}
+    with pytest.raises(RefusedError, match="Wait a moment") as caught:
+        events._event(body, ANNA)
+    assert caught.value.status == 429
+    assert caught.value.headers["retry-after"]
+    assert events._event({**body, "session_hash": "lenas"}, LENA)["fn_index"] == 0
+
+
+@pytest.mark.parametrize("mark", [b"[],", b"1,", b'"",', b'{"a":1},'])
+def test_a_body_of_a_million_values_is_refused_before_it_is_read(mark: bytes) -> None:
+    with pytest.raises(InvalidInput, match=r"more than 50,000 values"):
+        check_size(b"[" + mark * 1_000_000 + b"0]")
+    check_size(b"[" + mark * 1000 + b"0]")

@@ -14,7 +14,13 @@ from assistant.answering import Question
 from assistant.conversations import Conversation
 from assistant.modes import Answer, AnswerEvent, AnswerFinished, AnswerMode, TextDelta
 from core.database import now
-from core.errors import EngineError, InvalidInput, Stopped, TooManyRequests
+from core.errors import (
+    EngineError,
+    InvalidInput,
+    PermissionDenied,
+    Stopped,
+    TooManyRequests,
+)
 from core.permissions import Account, Role
 from ui.line import Limits
 from ui.readiness import Readiness
@@ -288,3 +294,16 @@ def test_what_was_said_is_stored_while_it_is_said(tmp_path: Path) -> None:
     eventually(lambda: kept.so_far)
     assert kept.so_far[0].startswith("word ")
     assert turns.close(10)
+
+
+def test_what_may_be_answered_is_looked_at_again_when_its_turn_comes(tmp_path: Path) -> None:
+    def check(question: Question) -> None:
+        raise PermissionDenied("What you may read changed.")
+
+    assistant = TalkingAssistant()
+    turns, kept = opened(tmp_path, assistant)
+    turn = turns.ask(person(), [Question("Who?", AnswerMode.BASE)], None, check)
+    watched_to_the_end(turn)
+    (part,) = turn.parts
+    assert (part.stage, part.problem, part.text) == (Stage.FAILED, "What you may read changed.", "")
+    assert kept.kept == []
