@@ -75,6 +75,8 @@ def groups_of(given: str | Sequence[str] | None) -> frozenset[str]:
     Raises:
         InvalidInput: a name that cannot be used.
     """
+    if not isinstance(given, str | Sequence | None):
+        raise InvalidInput("Groups are names, typed with commas or chosen in the list.")
     texts = [given] if isinstance(given, str) else list(given or ())
     names = [name for text in texts for name in str(text).split(",")]
     return group_names(name for name in names if name.strip())

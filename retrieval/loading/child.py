@@ -40,6 +40,7 @@ def main() -> None:
     source, sink = _pipes()
     _limit(megabytes)
     _die_with_parent()
+    inherited = _peak_megabytes()
     sys.addaudithook(_guard())
     _answer(sink, {"ready": True})
     while (header := read_frame(source)) is not None:
@@ -49,8 +50,10 @@ def main() -> None:
             return
         _allow_seconds(request["seconds"])
         answer = _read(request["name"], content)
-        # Memory that a large file took does not come back in one piece.
-        answer["last"] = "memory" in answer or _peak_megabytes() > megabytes / 2
+        # Memory that a large file took does not come back in one piece. What the system counts
+        # begins with the peak of the process that started this one.
+        grown = _peak_megabytes() > max(inherited, megabytes / 2)
+        answer["last"] = "memory" in answer or grown
         _answer(sink, answer)
 
 

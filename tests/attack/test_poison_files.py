@@ -300,3 +300,20 @@ def test_the_child_sees_no_secret_of_its_parent(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_frame_says_its_length() -> None:
     assert pack(b"abc") == b"\x00" * 7 + b"\x03abc"
+
+
+def test_a_large_process_starts_one_reader_for_many_files() -> None:
+    script = (
+        "import psutil; from retrieval.loading import Limits, Sandbox\n"
+        "ballast = b'x' * (80 << 20)\n"
+        "with Sandbox(Limits(megabytes=128)) as sandbox:\n"
+        "    found = set()\n"
+        "    for number in range(3):\n"
+        "        sandbox.load('a.txt', b'Fine.')\n"
+        "        found |= {child.pid for child in psutil.Process().children()}\n"
+        "print(len(found))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "1"

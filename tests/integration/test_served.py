@@ -113,7 +113,8 @@ def fire(client: httpx.Client, fn_index: int, data: list[Any]) -> dict[str, Any]
         "fn_index": fn_index,
         "session_hash": f"s{fn_index}-{time.monotonic_ns()}",
     }
-    joined = client.post("/gradio_api/queue/join", content=json.dumps(body))
+    headers = {"content-type": "application/json"}
+    joined = client.post("/gradio_api/queue/join", content=json.dumps(body), headers=headers)
     if joined.status_code != 200:
         return {"success": False, "status": joined.status_code, "text": joined.text}
     url = f"/gradio_api/queue/data?session_hash={body['session_hash']}"
