@@ -83,9 +83,11 @@ def check(text: str, passages: Sequence[Passage], question: str = "") -> Checked
     if cited:
         return Checked(kept, tuple(sorted(cited)), CitedBy.MODEL, removed)
     source = None if is_refusal(kept) else source_of(kept, passages, question)
-    if source is None:
+    told = f"{kept} [{source}]"
+    # Behind a bracket of the text's own, a number of ours would make that one look like a citation.
+    if source is None or _checked(told, len(passages))[2]:
         return Checked(kept, (), CitedBy.NONE, removed)
-    return Checked(f"{kept} [{source}]", (source,), CitedBy.ATTRIBUTED, removed)
+    return Checked(told, (source,), CitedBy.ATTRIBUTED, removed)
 
 
 def _checked(text: str, passages: int) -> tuple[str, set[int], tuple[int, ...]]:

@@ -209,7 +209,8 @@ def test_no_odd_bytes_in_a_request_are_our_fault(target: Target, lines: bytes) -
     [
         (b'{"a": NaN}', "NaN"), (b"[1e999]", "infinite"), (b"[%d]" % 2**70, "64 bits"),
         (b"9" * 5000, "64 bits"), (b'["\\ud800"]', "half a letter"), (b'{"\\u0000": 1}', "NUL"),
-        (b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1), "nested"), (b"[" * 100_000, "nested"),
+        (b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1), "nested"), (b"[" * 40_000, "nested"),
+        (b"[" * 100_000, "values"),
         (b'["\xff"]', "UTF-8"),
     ],
 )  # fmt: skip
