@@ -58,6 +58,10 @@ class Checkpoint:
             seal(folder)
         keep_newest(self._folder)
 
+    def clear(self) -> None:
+        """Delete all states: a loop that begins anew must not be continued with another's."""
+        remove_folder(self._folder)
+
     def load(self, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.AdamW) -> int:
         """Put the newest undamaged state in place; return the steps done, 0 where there is none.
 

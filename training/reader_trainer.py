@@ -102,7 +102,9 @@ def train_reader(
     identity = {**asdict(config), "steps": 0, "data": digest.hexdigest(), "base": source.hash}
     identity["start"] = weights_of(run.start) if run.start else ""
     checkpoint = Checkpoint(run.folder / "checkpoint", identity, progress.log)
-    done = checkpoint.load(learned, optimizer) if run.resume else 0
+    if not run.resume:
+        checkpoint.clear()
+    done = checkpoint.load(learned, optimizer)
     losses: list[float] = []
     for step in range(done, len(steps)):
         factor = rate(step, len(steps), warmup=WARMUP, decay_share=DECAY_SHARE)

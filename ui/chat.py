@@ -100,9 +100,10 @@ class AskPage:
             return [gr.update(choices=[(NONE_APPROVED, "")], value="")]
         value = chosen if chosen in names else default if default in names else None
         if value is None:
-            # Who may try what nobody has approved finds it chosen; never the built-in one by
-            # itself: it was not taught this company's facts.
-            value = next((one.name for one in usable if not one.built_in), None)
+            # Who may try what nobody has approved finds it chosen where there is no other; never
+            # the built-in one by itself: it was not taught this company's facts.
+            taught = [one.name for one in usable if not one.built_in]
+            value = taught[0] if len(taught) == 1 else None
         labels = [(adapter_label(one, default), one.name) for one in usable]
         return [gr.update(choices=labels, value=value)]
 
