@@ -128,26 +128,6 @@ class Conversations:
             row = _owned(session, conversation_id, account)
             session.execute(delete(ConversationRow).where(ConversationRow.id == row.id))
 
-    def add_answer(self, conversation_id: int, question: str, answer: Answer) -> int:
-        """Store an answer and return its id.
-
-        The same question answered in another mode right after joins its turn: side by side.
-
-        Raises:
-            NotFound: the thread was deleted meanwhile.
-        """
-        with self._database.session() as session:
-            row = session.get(ConversationRow, conversation_id, with_for_update=True)
-            if row is None:
-                raise _missing(conversation_id)
-            row.title = row.title or title_from(question)
-            row.updated_at = now()
-            stored = AnswerRow(turn_id=_turn_for(session, row.id, question, answer.mode).id)
-            _write(session, stored, answer)
-            session.add(stored)
-            session.flush()
-            return stored.id
-
     def begin(
         self, conversation_id: int, question: str, to_come: Sequence[Answer]
     ) -> "tuple[int, ...]":
@@ -303,15 +283,6 @@ def _last_turn(session: Session, conversation_id: int) -> TurnRow | None:
         .order_by(TurnRow.id.desc())
         .limit(1)
     )
-
-
-def _turn_for(session: Session, conversation_id: int, question: str, mode: AnswerMode) -> TurnRow:
-    last = _last_turn(session, conversation_id)
-    if last is not None and last.question == question:
-        modes = {answer.mode for answer in last.answers}
-        if mode.value not in modes:
-            return last
-    return _new_turn(session, conversation_id, question)
 
 
 def _new_turn(session: Session, conversation_id: int, question: str) -> TurnRow:

@@ -78,7 +78,7 @@ def check_password(password: str, name: str) -> None:
         raise InvalidInput("The password is the account's name; choose one nobody can guess.")
     if len(set(password)) < 4:
         raise InvalidInput("The password repeats very few characters; mix more of them.")
-    reason = _why_weak(password, name)
+    reason = _why_weak(password, name) or _why_weak_without_name(password, name)
     if reason:
         raise InvalidInput(
             f"This password would soon be guessed: {reason}. Use four or more words that do not "
@@ -106,6 +106,19 @@ def _why_weak(password: str, name: str) -> str:
     longest = max(matches, key=lambda match: len(match["token"]))
     kind = longest.get("dictionary_name", longest["pattern"])
     return _REASONS.get(kind, _REASONS["dictionary"])
+
+
+def _why_weak_without_name(password: str, name: str) -> str:
+    """Return why what stands beside the account's name is weak, or ''; everybody knows the name."""
+    rest = name_key(password)
+    for part in _names(name):
+        if len(part) > 2 and part in rest:
+            rest = rest.replace(part, " ")
+    if rest == name_key(password):
+        return ""
+    beside = " ".join(re.split(r"[\W_]+", rest)).strip()
+    guesses, _ = _estimate(beside[:JUDGED], _EXPECTED.split())
+    return "" if guesses >= FEWEST_GUESSES else _REASONS["user_inputs"]
 
 
 def _estimate(text: str, expected: Sequence[str]) -> tuple[int, Sequence[Mapping[str, Any]]]:

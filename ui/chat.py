@@ -29,9 +29,13 @@ from ui.turns import Stage, Turn
 
 LOOK = 0.5
 """Longest wait for news of an answer, seconds."""
+_FOLLOW = 1.0
+"""Between two looks at an answer that another page asked for, seconds."""
 _LOOKING = 8
 """Pages of answers rendered at once; each takes some milliseconds."""
 
+_WATCHED = (gr.update(visible=False), gr.update(active=False))
+"""No offer to ask again, and no need to follow: this page's own stream shows the answer."""
 _SCRAMBLE = "inhouse"
 """The browser keeps the number of a conversation; opening it is checked on the server."""
 
@@ -62,8 +66,18 @@ class AskPage:
             gr.update(visible=current is not None),
             gr.update(visible=False),
             gr.update(visible=False),
-            self._again(account, current),
+            *self._state(account, current),
         ]
+
+    def follow(self, account: Account, conversation_id: Any) -> list[Any]:
+        """Show how far an answer is that another page, or this one before a reload, asked for."""
+        current = self._current(account, conversation_id)
+        return [self._thread(account, current), *self._state(account, current)]
+
+    def _state(self, account: Account, current: int | None) -> list[Any]:
+        """Return whether to offer to ask again, and whether there is more to come."""
+        under_way = current is not None and self._services.turns.answering(current)
+        return [self._again(account, current), gr.update(active=under_way)]
 
     def _current(self, account: Account, conversation_id: Any) -> int | None:
         if not isinstance(conversation_id, int):
@@ -155,7 +169,7 @@ class AskPage:
             while not done:
                 version, parts, done = await turn.look(version, LOOK)
                 live = await run(running_html, question, parts)
-                yield [listed, current, thread, live, *_busy(True), "", gr.update(visible=False)]
+                yield [listed, current, thread, live, *_busy(True), "", *_WATCHED]
                 thread, listed = gr.update(), gr.update()
         finally:
             turn.stop()
@@ -172,10 +186,10 @@ class AskPage:
                 live,
                 *_busy(False),
                 question,
-                gr.update(visible=False),
+                *_WATCHED,
             ]
         thread, again = self._thread(account, current), self._again(account, current)
-        return [listed, current, thread, "", *_busy(False), gr.update(), again]
+        return [listed, current, thread, "", *_busy(False), gr.update(), again, _WATCHED[1]]
 
     def _earlier(self, account: Account, turn: Turn) -> str:
         """Return the conversation without what is being answered, which is shown below it."""
@@ -276,10 +290,11 @@ def ask_page(blocks: Any, services: Services) -> None:
                     )  # fmt: skip
                     send = gr.Button("Ask", variant="primary", elem_id="send")
                     stop = gr.Button("Stop", elem_id="stop", visible=False)
+    more = gr.Timer(_FOLLOW, active=False)
     opened = [shelf.conversations, current, thread, live, shelf.tools, shelf.rename_box,
-              shelf.confirm, again]  # fmt: skip
+              shelf.confirm, again, more]  # fmt: skip
     said = [
-        shelf.conversations, current, thread, live, send, stop, shelf.tools, question, again,
+        shelf.conversations, current, thread, live, send, stop, shelf.tools, question, again, more,
     ]  # fmt: skip
     guard = services.guard
     guard.employee(blocks.load, page.load, [current], [*opened, adapter])
@@ -289,6 +304,7 @@ def ask_page(blocks: Any, services: Services) -> None:
     for trigger in (send.click, question.submit):
         guard.employee(trigger, page.ask, asking, said, **crowd)
     guard.employee(again.click, page.ask_again, [current], said, **crowd)
+    guard.employee(more.tick, page.follow, [current], [thread, again, more])
     guard.employee(stop.click, page.stop, [current], None)
     guard.employee(mode.change, page.choose_mode, [mode, adapter], [adapter])
     guard.employee(adapter.focus, page.choose_mode, [mode, adapter], [adapter])

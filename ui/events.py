@@ -7,7 +7,7 @@ when the handler runs.
 """
 
 import json
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ MOST_SESSIONS = 500
 MOST_UPLOADS = 5_000
 MOST_OPEN = 40
 """Page events of one account that wait or run at one time."""
+MOST_STREAMS = 100
+"""Streams of one account that are open at one time; a page holds two for as long as it is shown."""
 _LONGEST_SESSION = 64
 
 
@@ -98,6 +100,7 @@ class Events:
         self._queue = blocks._queue
         self._sessions = Sessions()
         self._uploads = Owned(MOST_UPLOADS)
+        self._streams: Counter[int] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check what goes to Gradio's queue; everything else passes untouched."""
@@ -119,8 +122,19 @@ class Events:
             await JSONResponse({"success": True})(scope, receive, send)
         elif scope["path"] == UPLOAD:
             await self._upload(scope, receive, send)
+        elif _is_stream(scope["path"]):
+            await self._stream(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what stays open as long as the page, and count it for so long."""
+        account_id = scope["state"]["account"].id
+        self._streams[account_id] += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._streams[account_id] -= 1
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass files on and note whose they are."""
@@ -138,6 +152,8 @@ class Events:
             return replayed(self._event(await _object(receive), account), receive)
         if path == CANCEL:
             return replayed(self._cancelled(await _object(receive), account), receive)
+        if _is_stream(path) and self._streams[account.id] >= MOST_STREAMS:
+            raise RefusedError(429, "You have very many pages open. Close some.")
         if path == DATA:
             query = parse_qs(scope["query_string"].decode("latin-1"))
             self._own(query.get("session_hash", [None])[0], account)
@@ -224,6 +240,10 @@ def vetted(value: Any, is_own: Callable[[str], bool]) -> Any:
         "size": Path(path).stat().st_size,
         "meta": {"_type": "gradio.FileData"},
     }
+
+
+def _is_stream(path: str) -> bool:
+    return path == DATA or path.startswith(HEARTBEAT)
 
 
 def _allow(needs: Callable[[Account | None], Account], account: Account | None) -> None:

@@ -14,7 +14,7 @@ from eval.arms import Plan
 from retrieval.service import open_retrieval
 from tests.eval_fakes import evaluations, good_assistant, rows
 from tests.fakes import HashingEmbedder, ScriptedModel
-from tests.integration.test_served import (
+from tests.served import (
     NAMES,
     PASSWORD,
     Served,

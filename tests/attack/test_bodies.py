@@ -7,7 +7,7 @@ import pytest
 
 from assistant.modes import AnswerMode
 from core.permissions import Role
-from tests.integration.test_served import Served, fire, handlers, served
+from tests.served import Served, fire, handlers, served
 from ui.asking import Asked, ask
 
 __all__ = ["served"]

@@ -4,7 +4,7 @@ import inspect
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,9 @@ from core.permissions import Account, Role
 from retrieval.passages import Array
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder
-from tests.integration.test_served import gradio_pages, running
+from tests.served import gradio_pages, running
 from tests.slow_model import SlowModel
+from tests.waiting import eventually
 from ui.environment import prepare_environment
 
 PASSWORD = "forty-two open doors"
@@ -94,13 +95,6 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
 
 def body(question: str = "Who?", *, stream: bool = False) -> dict[str, Any]:
     return {"question": question, "mode": "base", "stream": stream}
-
-
-def eventually(true: Callable[[], Any], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert true()
 
 
 def ask_event(pages: Any) -> int:

@@ -1,5 +1,6 @@
 """Page events called by programs: who may, whose files, whose session."""
 
+import contextlib
 import os
 import sys
 import time
@@ -11,7 +12,8 @@ import httpx
 import pytest
 
 from core.permissions import Role, require_admin
-from tests.integration.test_served import PASSWORD, Served, fire, handlers, served
+from tests.served import PASSWORD, Served, fire, handlers, served
+from tests.waiting import eventually
 from ui.gate import PAGES
 
 __all__ = ["served"]
@@ -200,6 +202,29 @@ def test_a_page_session_is_not_open_to_another_account(served: Served) -> None:
         url = "/gradio_api/queue/data?session_hash=lenas-page"
         with lena.stream("GET", url) as stream:
             assert any("process_completed" in line for line in stream.iter_lines())
+
+
+def test_one_account_holds_a_bounded_number_of_streams(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ui.events.MOST_STREAMS", 5)
+    with contextlib.ExitStack() as open_ones, served.client("lena") as client:
+        for number in range(5):
+            stream = client.stream("GET", f"/gradio_api/heartbeat/many{number}")
+            assert open_ones.enter_context(stream).status_code == 200
+        for path in ("/gradio_api/heartbeat/more", "/gradio_api/queue/data?session_hash=more"):
+            refused = client.get(path)
+            assert (refused.status_code, "pages open" in refused.text) == (429, True)
+        with served.client("anna") as other:
+            stream = other.stream("GET", "/gradio_api/heartbeat/hers")
+            assert open_ones.enter_context(stream).status_code == 200
+    with served.client("lena") as client:
+        eventually(lambda: opens(client, "/gradio_api/heartbeat/after"))
+
+
+def opens(client: httpx.Client, path: str) -> bool:
+    with client.stream("GET", path) as stream:
+        return stream.status_code == 200
 
 
 def test_halves_of_surrogate_pairs_and_nul_never_reach_a_handler(served: Served) -> None:

@@ -1,6 +1,5 @@
 """Values that are none, over every route and page event: a message, and never a fault of ours."""
 
-import asyncio
 import contextlib
 import inspect
 import json
@@ -25,7 +24,8 @@ from core.tables import AccountRow, AuditRow
 from core.values import whole
 from tests.attack.test_sign_ins import make_app
 from tests.integration.conftest import any_home, database_url, postgres_server
-from tests.integration.test_served import PASSWORD, gradio_pages, handlers, running
+from tests.served import PASSWORD, gradio_pages, handlers, running
+from tests.waiting import complete
 from ui.plain_requests import DEEPEST, LONGEST_TARGET, check_json
 
 __all__ = ["any_home", "database_url", "postgres_server"]
@@ -287,7 +287,7 @@ def run(handler: Any, visit: Visit, values: list[Any]) -> str:
             for _ in found:
                 pass
         if inspect.isasyncgen(found):
-            asyncio.run(to_the_end(found))
+            complete(to_the_end(found))
     except gr.Error as error:
         return str(error.message)
     return ""

@@ -22,7 +22,8 @@ from core.permissions import Role
 from core.tables import AuditRow, SignInFailureRow
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder, ScriptedModel
-from tests.integration.test_served import PASSWORD, running
+from tests.served import PASSWORD, running
+from tests.waiting import complete
 from ui.environment import prepare_environment
 
 CROWD = 240
@@ -82,7 +83,7 @@ def crowd(url: str, path: str, who: Callable[[int], tuple[str, str]]) -> Counter
             *(one_sign_in(port, path, *who(number)) for number in range(CROWD))
         )
 
-    return Counter(asyncio.run(send()))
+    return Counter(complete(send()))
 
 
 def slowest_health(url: str, until: threading.Event) -> float:
@@ -173,7 +174,7 @@ def test_guessing_elsewhere_keeps_the_admin_neither_out_nor_from_a_new_password(
             web.cookies.set("inhouse_session", token)
             assert (await web.post("/password", data=own)).status_code == 303
 
-    asyncio.run(attack())
+    complete(attack())
 
 
 def test_the_address_is_the_clients_only_where_the_proxy_is_trusted(app: tuple[Any, Any]) -> None:
@@ -184,7 +185,7 @@ def test_the_address_is_the_clients_only_where_the_proxy_is_trusted(app: tuple[A
         await sign_in(served, "::ffff:127.0.0.1", "eve", "x", "1.2.3.4, 203.0.113.8")
         await sign_in(served, "198.51.100.1", "eve", "x", "203.0.113.9")
 
-    asyncio.run(send())
+    complete(send())
     addresses = [one.detail["address"] for one in Audit(services.home.database).entries(3)]
     assert addresses == ["198.51.100.1", "203.0.113.8", "203.0.113.7"]
 
@@ -196,12 +197,12 @@ def test_a_restart_forgets_no_failure(app: tuple[Any, Any]) -> None:
         said = [await sign_in(served, "203.0.113.7", "boss", f"guess {n}") for n in range(times)]
         return [one.status_code for one in said]
 
-    assert asyncio.run(guess(served, 5)) == [401] * 5
+    assert complete(guess(served, 5)) == [401] * 5
     # Seven more, each after its pause.
     with services.home.database.session() as session:
         session.execute(update(SignInFailureRow).values(failures=SignInFailureRow.failures + 7))
     again, others = make_app(services.home)
     try:
-        assert asyncio.run(guess(again, 2)) == [429, 429]
+        assert complete(guess(again, 2)) == [429, 429]
     finally:
         others.sign_ins.close()

@@ -43,8 +43,8 @@ FACTS = [
 class Desk:
     """A person at a browser."""
 
-    def __init__(self, browser: Browser, app: RunningApp, width: int = 1280) -> None:
-        self.app = app
+    def __init__(self, browser: Browser, url: str, width: int = 1280) -> None:
+        self.url = url
         self._context = browser.new_context(viewport={"width": width, "height": 800})
         # A machine with other work, or a cold disk, must not fail a test.
         self._context.set_default_timeout(SLOW)
@@ -64,7 +64,7 @@ class Desk:
 
     def open(self, path: str) -> Page:
         """Open a page and wait until it shows what it loads: typing earlier would be lost."""
-        self.page.goto(f"{self.app.url}{path}")
+        self.page.goto(f"{self.url}{path}")
         shown = LOADED.get(urlsplit(self.page.url).path)
         if shown:
             self.page.locator(shown).first.wait_for(timeout=SLOW)
@@ -108,7 +108,7 @@ class Desk:
         self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=whole)
 
     def close(self) -> None:
-        own = urlsplit(self.app.url).netloc
+        own = urlsplit(self.url).netloc
         foreign = [
             url for url in self.requests
             if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).netloc != own
@@ -140,7 +140,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def boss(browser: Browser, app: RunningApp) -> Iterator[Desk]:
     """The first admin, with a password of their own."""
-    desk = Desk(browser, app)
+    desk = Desk(browser, app.url)
     desk.sign_in("admin", app.first_password)
     desk.picture("password")
     desk.change_password(app.first_password, PASSWORD)

@@ -41,11 +41,11 @@ def at_both_widths(desk: Desk, name: str) -> None:
     desk.page.set_viewport_size({"width": 1280, "height": 800})
 
 
-def tour(desk: Desk) -> None:
+def tour(desk: Desk, workspace: Path) -> None:
     """Visit every page."""
     # The first answer loads the model; the pictures show what people see from then on.
     desk.ask("Where are the offices?", "Documents")
-    tuned = any(desk.app.workspace.glob("adapters/*/manifest.json"))
+    tuned = any(workspace.glob("adapters/*/manifest.json"))
     desk.ask(QUESTION, "Fine-tuned + documents" if tuned else "Documents")
     at_both_widths(desk, "ask")
     if tuned:
@@ -68,7 +68,7 @@ def main() -> None:
         workspace = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(fresh) / "workspace"
         with RunningApp(workspace) as app, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            desk = Desk(browser, app)
+            desk = Desk(browser, app.url)
             if "password '" in app.output:
                 desk.open("/sign-in")
                 picture(desk, "sign-in")
@@ -76,7 +76,7 @@ def main() -> None:
                 desk.change_password(app.first_password, PASSWORD)
             else:
                 desk.sign_in("admin", PASSWORD)
-            tour(desk)
+            tour(desk, workspace)
             desk.close()
             browser.close()
 

@@ -46,7 +46,7 @@ def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         fill(home)
     off = {"INHOUSE_RAG_READER": "off"}
     with RunningApp(workspace, "--no-sample", environment=off) as app:
-        desk = Desk(browser, app)
+        desk = Desk(browser, app.url)
         desk.sign_in("admin", app.first_password)
         desk.change_password(app.first_password, PASSWORD)
         yield desk

@@ -16,10 +16,12 @@ QUESTION = FACTS[0][0]
 MODES = ["Base model", "Documents", "Fine-tuned", "Fine-tuned + documents"]
 
 
-def test_the_first_password_is_printed_once_and_changed_at_once(boss: Desk) -> None:
+def test_the_first_password_is_printed_once_and_changed_at_once(
+    app: RunningApp, boss: Desk
+) -> None:
     boss.open("/")
     expect(boss.page.get_by_role("link", name="admin")).to_be_visible()
-    assert boss.app.output.count("password '") == 1
+    assert app.output.count("password '") == 1
 
 
 def test_documents_are_listed_and_failures_say_why(boss: Desk, documents: list[str]) -> None:
@@ -181,7 +183,7 @@ def employee(browser: Browser, boss: Desk, app: RunningApp) -> Iterator[Desk]:
     page.get_by_role("button", name="Create account").click()
     first = page.locator(".notice code").inner_text(timeout=SLOW)
     boss.picture("people", whole=True)
-    desk = Desk(browser, app)
+    desk = Desk(browser, app.url)
     desk.sign_in("anna", first)
     desk.change_password(first, PASSWORD + "!")
     yield desk
@@ -194,13 +196,13 @@ def test_an_employee_sees_and_reaches_no_admin_page(documents: list[str], employ
     assert page.get_by_role("link", name="Training").count() == 0
     for path in ("/training", "/question-sets", "/people"):
         employee.open(path)
-        assert page.url == f"{employee.app.url}/"
+        assert page.url == f"{employee.url}/"
     employee.open("/documents")
     page.locator("table.list").wait_for()
     expect(page.get_by_role("button", name="Add documents")).to_have_count(0)
     cookies = {one["name"]: one["value"] for one in page.context.cookies()}
     upload = httpx.post(
-        f"{employee.app.url}/gradio_api/upload", cookies=cookies, files={"files": ("a.md", b"x")}
+        f"{employee.url}/gradio_api/upload", cookies=cookies, files={"files": ("a.md", b"x")}
     )
     assert upload.status_code == 403
 

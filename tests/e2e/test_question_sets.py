@@ -83,7 +83,7 @@ def test_an_uploaded_set_is_searched_and_edited_into_a_new_version(
 @pytest.fixture
 def second(browser: Browser, boss: Desk) -> Iterator[Desk]:
     """The same admin at another browser."""
-    desk = Desk(browser, boss.app)
+    desk = Desk(browser, boss.url)
     desk.sign_in("admin", PASSWORD)
     yield desk
     desk.close()

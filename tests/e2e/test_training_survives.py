@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.e2e.conftest import FACTS, SLOW, Desk
-from tests.running import PASSWORD
+from tests.running import PASSWORD, RunningApp
 
 pytestmark = pytest.mark.browser
 
@@ -55,13 +55,13 @@ def wait_for_step(page: Page, wanted: int) -> None:
 
 
 def test_a_run_survives_a_killed_application_and_can_be_stopped_and_resumed(
-    boss: Desk, browser: Browser, documents: list[str]
+    app: RunningApp, boss: Desk, browser: Browser, documents: list[str]
 ) -> None:
     page = boss.open("/training")
     start(page)
     wait_for_step(page, 2)
 
-    second = Desk(browser, boss.app, width=390)
+    second = Desk(browser, boss.url, width=390)
     second.sign_in("admin", PASSWORD)
     second.open("/training")
     wait_for_step(second.page, 2)
@@ -69,8 +69,8 @@ def test_a_run_survives_a_killed_application_and_can_be_stopped_and_resumed(
     second.close()
 
     before = steps_done(page)
-    boss.app.kill()
-    boss.app.start()
+    app.kill()
+    app.start()
     page = boss.open("/training")
     wait_for_step(page, before + 1)
     boss.picture("training-after-a-kill", whole=True)

@@ -18,7 +18,7 @@ from core.home import Home, open_home
 from core.permissions import OPERATOR, Role
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder, ScriptedModel
-from tests.integration.test_served import running
+from tests.served import running
 from ui.environment import prepare_environment
 
 PASSWORD = "seven quiet lamps at noon"

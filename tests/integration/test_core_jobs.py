@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,20 +19,10 @@ from core.job_store import Claim, JobStore
 from core.jobs import Job, Jobs, JobState, Patience
 from core.processes import ProcessId
 from tests.integration.core_job_parent import MODULES
+from tests.waiting import eventually
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 FAST = Patience(poll=0.05, stop=0.2, kill=0.2, close=20)
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """Poll until `condition` holds and return what it gave."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.03)
-    raise AssertionError("did not happen in time")
 
 
 class Desk:

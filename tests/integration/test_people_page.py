@@ -9,7 +9,7 @@ import pytest
 from core.home import Home
 from core.permissions import Account, Role
 from tests.attack.test_sign_ins import make_app
-from tests.integration.test_served import PASSWORD
+from tests.served import PASSWORD
 
 
 @pytest.fixture

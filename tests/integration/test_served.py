@@ -1,142 +1,21 @@
 """The served application over real HTTP: who may do what, what is stored, what is refused."""
 
 import json
-import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
-from assistant.answering import Assistant
 from assistant.modes import Answer, AnswerMode
-from assistant.shelf import Shelf
 from core.errors import NotFound
-from core.home import open_home
 from core.permissions import OPERATOR, Role, require_admin
 from retrieval.passages import Passage
-from retrieval.service import open_retrieval
-from tests.fakes import HashingEmbedder, ScriptedModel
-from ui.environment import prepare_environment
+from tests.conversing import answered
+from tests.served import PASSWORD, Served, fire, handlers, served
 from ui.gate import SMALL_BODY
 
-PASSWORD = "forty-two open doors"
-NAMES = {"boss": Role.ADMIN, "anna": Role.EMPLOYEE, "lena": Role.EMPLOYEE}
-
-
-@dataclass
-class Served:
-    """A running application and its services."""
-
-    url: str
-    services: Any
-    pages: Any
-    tokens: dict[str, str]
-    documents: dict[str, int]
-
-    def client(self, name: str | None) -> httpx.Client:
-        cookies = {"inhouse_session": self.tokens[name]} if name else {}
-        return httpx.Client(base_url=self.url, cookies=cookies, timeout=30)
-
-
-def reply(text: str, adapter: Any) -> str:
-    return "Ten days a year [1]. <img src=x onerror=alert(1)>" if "[1]" in text else "I don't know."
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("served")
-    home = open_home(workspace=folder / "workspace", port=1)
-    prepare_environment(home.workspace.uploads, allow_downloads=False)
-    # These import Gradio, which reads its environment while it is imported.
-    from ui.server import create_app
-    from ui.services import open_services
-
-    retrieval = open_retrieval(home, HashingEmbedder())
-    assistant = Assistant(ScriptedModel(reply), retrieval.retriever, Shelf(home), home.settings)
-    services = open_services(home, retrieval, assistant)
-    for name, role in NAMES.items():
-        services.accounts.create(name, PASSWORD, role, {"legal"} if name == "lena" else set())
-    app = create_app(services)
-    with running(app) as url:
-        tokens = {name: services.accounts.sign_in(name, PASSWORD, "test") for name in NAMES}
-        documents = ingest(folder, services)
-        yield Served(url, services, gradio_pages(app), tokens, documents)
-
-
-def ingest(folder: Path, services: Any) -> dict[str, int]:
-    for name, text, groups in [
-        ("leave.md", "# Leave\n\nSick leave is ten days a year.\n", []),
-        ("tags.txt", "Ask first. Wear <b>tags</b> & badges. Go home then.", []),
-        ("merger.md", "# Merger\n\nThe merger with Zebra is secret.\n", ["legal"]),
-    ]:
-        (folder / name).write_text(text)
-        services.retrieval.ingestor.ingest([folder / name], groups=groups)
-    found = services.retrieval.library.documents(OPERATOR)
-    return {document.path: document.id for document in found}
-
-
-class running:  # noqa: N801 - reads as a word in `with`
-    """Serves an application in a thread on a free port."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self._server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-
-    def __enter__(self) -> str:
-        self._thread.start()
-        deadline = time.monotonic() + 60
-        while not self._server.started and time.monotonic() < deadline:
-            time.sleep(0.05)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}"
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(30)
-
-
-def gradio_pages(app: FastAPI) -> Any:
-    mounted: list[Any] = [getattr(route, "app", None) for route in app.routes]
-    return next(one.get_blocks() for one in mounted if hasattr(one, "get_blocks"))
-
-
-def fire(client: httpx.Client, fn_index: int, data: list[Any]) -> dict[str, Any]:
-    """Call a page event by its number, as any program can; return its last message."""
-    body = {
-        "data": data,
-        "fn_index": fn_index,
-        "session_hash": f"s{fn_index}-{time.monotonic_ns()}",
-    }
-    headers = {"content-type": "application/json"}
-    joined = client.post("/gradio_api/queue/join", content=json.dumps(body), headers=headers)
-    if joined.status_code != 200:
-        return {"success": False, "status": joined.status_code, "text": joined.text}
-    url = f"/gradio_api/queue/data?session_hash={body['session_hash']}"
-    with client.stream("GET", url) as stream:
-        for line in stream.iter_lines():
-            message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
-            if message.get("msg") in ("process_completed", "unexpected_error", "close_stream"):
-                return {**message, "text": line}
-    return {"success": False, "text": "nothing came"}
-
-
-def handlers(pages: Any) -> list[tuple[int, Any, list[Any]]]:
-    """Number, function and empty inputs of every event."""
-    return [
-        (
-            number,
-            fn.fn,
-            [[] if one.get_block_name() == "checkboxgroup" else None for one in fn.inputs],
-        )
-        for number, fn in pages.fns.items()
-        if fn.fn is not None
-    ]
+__all__ = ["served"]
 
 
 def test_every_page_event_is_behind_the_guard_and_private(served: Served) -> None:
@@ -300,7 +179,7 @@ def test_the_source_page_marks_the_sentences_of_an_answer_of_ones_own(served: Se
     anna, boss = (services.accounts.by_token(served.tokens[name]) for name in ("anna", "boss"))
     thread = services.conversations.create(anna)
     answer = Answer("Tags [1].", AnswerMode.RAG, (used,), (1,), None)
-    number = services.conversations.add_answer(thread.id, "What to wear?", answer)
+    number = answered(services.conversations, thread.id, "What to wear?", answer)
     with pytest.raises(NotFound, match=f"no answer {number} of yours"):
         services.conversations.answer(number, boss)
     marked = "<mark>Wear &lt;b&gt;tags&lt;/b&gt; &amp; badges.</mark>"

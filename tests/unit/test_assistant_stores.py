@@ -18,6 +18,7 @@ from core.permissions import Account, Role
 from core.tables import AccountRow
 from retrieval.passages import Passage
 from retrieval.tables import DocumentRow
+from tests.conversing import answered
 from tests.unit.adapters import build_adapter, put_adapter
 
 PASSAGE = Passage(1, 2, "a.md", "A", "Top > Sub", "Text.", 0.5)
@@ -127,7 +128,7 @@ def test_a_damaged_adapter_is_shown_with_its_problem(
 def test_conversations_keep_everything(home: Home, ann: Account) -> None:
     threads = Conversations(home.database)
     started = threads.create(ann)
-    answer_id = threads.add_answer(started.id, "How many days?", ANSWER)
+    answer_id = answered(threads, started.id, "How many days?", ANSWER)
     found = threads.get(started.id, ann)
     assert found.title == "How many days?"
     assert found.turns[0].question == "How many days?"
@@ -144,7 +145,7 @@ def test_conversations_keep_everything(home: Home, ann: Account) -> None:
 def test_nobody_reads_anothers_not_even_an_admin(home: Home, ann: Account) -> None:
     threads = Conversations(home.database)
     started = threads.create(ann)
-    answer_id = threads.add_answer(started.id, "Secret?", ANSWER)
+    answer_id = answered(threads, started.id, "Secret?", ANSWER)
     for other in (account(home, "bob"), account(home, "root", Role.ADMIN)):
         assert threads.list(other) == []
         with pytest.raises(NotFound):
@@ -164,7 +165,7 @@ def test_side_by_side_is_one_turn_with_a_history_for_each_mode(home: Home, ann: 
     for question in ("One?", "Two?"):
         for mode in AnswerMode:
             answer = replace(ANSWER, mode=mode, text=f"{question} {mode.value}")
-            threads.add_answer(thread, question, answer)
+            answered(threads, thread, question, answer)
     turns = threads.get(thread, ann).turns
     assert [(t.question, len(t.answers)) for t in turns] == [("One?", 4), ("Two?", 4)]
     assert threads.history(thread, AnswerMode.TUNED, ann) == [
@@ -173,7 +174,7 @@ def test_side_by_side_is_one_turn_with_a_history_for_each_mode(home: Home, ann: 
         Message("user", "Two?"),
         Message("assistant", "Two? tuned"),
     ]
-    threads.add_answer(thread, "Two?", replace(ANSWER, mode=AnswerMode.RAG))
+    answered(threads, thread, "Two?", replace(ANSWER, mode=AnswerMode.RAG))
     assert len(threads.get(thread, ann).turns) == 3
 
 
@@ -225,20 +226,20 @@ def test_asking_again_takes_the_place_of_what_was_interrupted_and_of_nothing_els
 def test_deleting_leaves_nothing(home: Home, ann: Account) -> None:
     threads, feedback = Conversations(home.database), Feedback(home.database)
     thread = threads.create(ann).id
-    feedback.rate(threads.add_answer(thread, "One?", ANSWER), ann, 1, "good")
+    feedback.rate(answered(threads, thread, "One?", ANSWER), ann, 1, "good")
     threads.delete(thread, ann)
     with home.database.session() as session:
         for table in (TurnRow, AnswerRow, FeedbackRow):
             assert session.scalar(select(func.count()).select_from(table)) == 0
     with pytest.raises(NotFound):
-        threads.add_answer(thread, "Two?", ANSWER)
+        answered(threads, thread, "Two?", ANSWER)
 
 
 def test_ratings_change_and_can_be_taken_back(home: Home, ann: Account) -> None:
     threads, feedback = Conversations(home.database), Feedback(home.database)
     root = account(home, "root", Role.ADMIN)
     thread = threads.create(ann).id
-    answer_id = threads.add_answer(thread, "One?", ANSWER)
+    answer_id = answered(threads, thread, "One?", ANSWER)
     for rating in (1, -1):
         feedback.rate(answer_id, ann, rating, "because")
         assert threads.get(thread, ann).turns[0].answers[0].rating == rating

@@ -21,6 +21,7 @@ from eval.questions import ColumnError
 from retrieval.library import Library
 from retrieval.passages import Passage
 from retrieval.tables import DocumentRow
+from tests.conversing import answered
 
 NOTHING = Wordings([])
 
@@ -165,7 +166,7 @@ def test_ratings_are_collected_once_and_leave_with_their_conversation(home: Home
     thread = threads.create(anna).id
     answer = Answer("You get 27 days of leave a year [1].", AnswerMode.RAG, (LEAVE,), (1,), None,
                     {"query": "How much leave?"})  # fmt: skip
-    answer_id = threads.add_answer(thread, "How much leave do I get?", answer)
+    answer_id = answered(threads, thread, "How much leave do I get?", answer)
     assert collect(feedback, candidates, boss) == 0
     feedback.rate(answer_id, anna, 1)
     assert collect(feedback, candidates, boss) == 1

@@ -18,7 +18,8 @@ NAME = "Anna.Schmidt"
         "Monday2026!", "annaschmidt1987", "Anna_Schmidt_87", "schmidt.anna.2026!", "anna-2026!",
         "p a s s w o r d 1 2", "ｐａｓｓｗｏｒｄ１２", "P@$$w0rd1234", "abcdefghij", "0987654321",
         "inhouseinhouse", "password" * 20, "qwertzuiop", "Admin@12345", "|nh0us3-2026",
-        "asdf financial", "iloveyou12", "anna19900101", "12345qwert",
+        "asdf financial", "iloveyou12", "anna19900101", "12345qwert", "anna is here",
+        "Hello Anna Schmidt", "schmidt at work", "its.anna.here",
     ],
 )  # fmt: skip
 def test_what_is_soon_guessed_is_refused_with_a_reason(password: str) -> None:

@@ -1,6 +1,5 @@
 """A turn goes on, is stopped, or is given up, whatever becomes of the page that shows it."""
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from core.errors import (
     TooManyRequests,
 )
 from core.permissions import Account, Role
+from tests.waiting import complete, eventually
 from ui.line import Limits
 from ui.readiness import Readiness
 from ui.turns import Part, Stage, Turn, Turns
@@ -104,7 +104,7 @@ def started(tmp_path: Path, assistant: Any, *modes: AnswerMode, patience: float 
 
 
 def look(turn: Turn, seen: int, timeout: float) -> tuple[int, list[Part], bool]:
-    return asyncio.run(turn.look(seen, timeout))
+    return complete(turn.look(seen, timeout))
 
 
 def watched_to_the_end(turn: Turn) -> None:
@@ -113,13 +113,6 @@ def watched_to_the_end(turn: Turn) -> None:
     while not done and time.monotonic() < deadline:
         version, _, done = look(turn, version, 0.5)
     assert done
-
-
-def eventually(true: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert true()
 
 
 def test_every_mode_is_answered_in_turn_and_stored(tmp_path: Path) -> None:

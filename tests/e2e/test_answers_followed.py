@@ -1,0 +1,100 @@
+"""An answer that is under way when a page is opened, reloaded, or open twice."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from assistant.answering import Assistant
+from assistant.shelf import Shelf
+from core.home import open_home
+from core.permissions import Role
+from retrieval.service import open_retrieval
+from tests.e2e.conftest import Desk
+from tests.fakes import HashingEmbedder
+from tests.served import PASSWORD, running
+from tests.slow_model import SlowModel
+from ui.environment import prepare_environment
+
+pytestmark = pytest.mark.browser
+ANSWER = ".answer .text"
+
+
+@dataclass
+class SlowApp:
+    """An application whose answers end when the test says so."""
+
+    url: str
+    model: SlowModel
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowApp]:
+    home = open_home(
+        workspace=tmp_path_factory.mktemp("slow") / "workspace", port=1, evidence_finder="off",
+        rag_reader="off",
+    )  # fmt: skip
+    prepare_environment(home.workspace.uploads, allow_downloads=False)
+    # These import Gradio, which reads its environment while it is imported.
+    from ui.server import create_app
+    from ui.services import open_services
+
+    model = SlowModel()
+    retrieval = open_retrieval(home, HashingEmbedder())
+    assistant = Assistant(model, retrieval.retriever, Shelf(home), home.settings)
+    services = open_services(home, retrieval, assistant)
+    services.accounts.create("anna", PASSWORD, Role.EMPLOYEE)
+    with running(create_app(services)) as url:
+        yield SlowApp(url, model)
+
+
+@pytest.fixture
+def desk(browser: Browser, slow: SlowApp) -> Iterator[Desk]:
+    slow.model.end.clear()
+    desk = Desk(browser, slow.url)
+    desk.sign_in("anna", PASSWORD)
+    yield desk
+    slow.model.end.set()
+    desk.close()
+
+
+def begin(desk: Desk, question: str) -> None:
+    """Ask, and wait for the first words."""
+    desk.new_conversation()
+    desk.page.locator("#mode label", has_text="Base model").click()
+    desk.page.get_by_label("Question", exact=True).fill(question)
+    desk.page.get_by_role("button", name="Ask", exact=True).click()
+    expect(desk.page.locator(ANSWER)).to_contain_text("word3")
+
+
+def test_a_reload_ends_in_what_was_said_and_an_offer_to_ask_again(
+    desk: Desk, slow: SlowApp
+) -> None:
+    begin(desk, "What is said before a reload?")
+    desk.page.reload()
+    again = desk.page.get_by_role("button", name="Ask again")
+    expect(again).to_be_visible()
+    expect(desk.page.locator(ANSWER)).to_contain_text("word3")
+    expect(desk.page.get_by_text("writing…")).to_have_count(0)
+    desk.picture("interrupted-by-a-reload")
+    again.click()
+    expect(desk.page.locator(".answer.stage-writing .text")).to_contain_text("word3")
+    slow.model.end.set()
+    expect(desk.page.locator(".answer.stage-done .text")).to_contain_text("word3")
+    expect(again).to_be_hidden()
+    expect(desk.page.locator(ANSWER)).to_have_count(1)
+
+
+def test_a_second_page_follows_the_answer_of_the_first(desk: Desk, slow: SlowApp) -> None:
+    begin(desk, "What does the other page show?")
+    second = desk.page.context.new_page()
+    second.goto(slow.url)
+    expect(second.locator(".answer .status")).to_have_text("writing…")
+    first = second.locator(ANSWER).inner_text()
+    expect(second.locator(ANSWER)).not_to_have_text(first)
+    slow.model.end.set()
+    expect(second.locator(".answer.stage-done .text")).to_contain_text("word3")
+    expect(second.locator(ANSWER)).to_have_count(1)
+    expect(second.get_by_role("button", name="Ask again")).to_be_hidden()
+    second.close()
