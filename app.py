@@ -21,6 +21,8 @@ from ui.environment import prepare_environment
 if TYPE_CHECKING:
     from ui.services import Services
 
+STOPPING = "Stopping; what is being answered is stored first…"
+
 
 def main() -> int:
     """Parse flags, open the installation, serve until Ctrl-C; return the exit code."""
@@ -89,7 +91,12 @@ def serve(services: "Services", listener: socket.socket) -> None:
         server_header=False, proxy_headers=False,
     )  # fmt: skip
     print(f"Inhouse is at {services.home.settings.url} (Ctrl-C stops it)", flush=True)
-    Server(config, services.farewell.say).run(sockets=[listener])
+
+    async def farewell() -> None:
+        print(STOPPING, flush=True)
+        await services.farewell.say()
+
+    Server(config, farewell).run(sockets=[listener])
 
 
 @contextlib.contextmanager

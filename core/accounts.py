@@ -46,12 +46,16 @@ class Accounts:
     """Who may come in. `actor` is the name under which a change is written to the audit log."""
 
     def __init__(
-        self, database: Database, settings: Settings, clock: Callable[[], datetime] = now
+        self,
+        database: Database,
+        settings: Settings,
+        clock: Callable[[], datetime] = now,
+        passwords: Passwords | None = None,
     ) -> None:
         """Take session length and limits from `settings`; `clock` is that of the limits."""
         self._database = database
         self._session_length = timedelta(hours=settings.session_hours)
-        self._passwords = Passwords()
+        self._passwords = passwords or Passwords()
         self._brake = GuessingBrake(database, settings, clock)
 
     def create(

@@ -148,11 +148,11 @@ def _is_name_and_digits(bare: str, names: Sequence[str]) -> bool:
 
 
 class Passwords:
-    """Argon2id with the library's defaults (RFC 9106, low-memory profile)."""
+    """Argon2id, by default with the library's parameters (RFC 9106, low-memory profile)."""
 
-    def __init__(self) -> None:
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
         """Prepare a hash to compare with when the account does not exist."""
-        self._hasher = PasswordHasher()
+        self._hasher = hasher or PasswordHasher()
         self._room = threading.BoundedSemaphore(HASHES_AT_ONCE)
         self._nobody = self.hash("nobody has this password")
 

@@ -1,5 +1,6 @@
 """Fixtures every layer shares."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,14 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from assistant.engines.embedded import embedded_folder
 from core.home import Home, open_home
 
 # A deadline would judge the machine, which may be busy, and not the code.
 settings.register_profile("house", deadline=None, max_examples=60)
 settings.load_profile("house")
 
+CONVERTER = ("embedded", "transformers_convert")
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
@@ -43,3 +46,15 @@ def home(tmp_path: Path) -> Iterator[Home]:
     opened = open_home(workspace=tmp_path / "workspace", evidence_finder="off", rag_reader="off")
     yield opened
     opened.database.close()
+
+
+@pytest.fixture(scope="session")
+def models(request: pytest.FixtureRequest) -> Path:
+    """A `models` folder with the embedded model, converted once for this converter's code."""
+    engines = Path(__file__).resolve().parents[1] / "assistant" / "engines"
+    code = b"".join((engines / f"{name}.py").read_bytes() for name in CONVERTER)
+    cache = request.config.cache
+    assert cache is not None
+    folder: Path = cache.mkdir(f"models-{hashlib.sha256(code).hexdigest()[:12]}")
+    embedded_folder(folder)
+    return folder

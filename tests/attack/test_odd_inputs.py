@@ -26,6 +26,7 @@ from tests.attack.test_sign_ins import make_app
 from tests.integration.conftest import any_home, database_url, postgres_server
 from tests.served import PASSWORD, gradio_pages, handlers, running
 from tests.waiting import complete
+from ui.gate import is_open
 from ui.plain_requests import DEEPEST, LONGEST_TARGET, check_json
 
 __all__ = ["any_home", "database_url", "postgres_server"]
@@ -165,7 +166,9 @@ def test_no_odd_value_over_http_is_our_fault(target: Target, identity: str | Non
         for method, path in target.paths:
             if path in (*STREAMS, *READY):
                 continue
-            for address in odd_addresses(method, path):
+            # Whoever has not signed in is stopped at one place; a part of the values shows it.
+            step = 1 if identity or is_open(path) else 6
+            for address in list(odd_addresses(method, path))[::step]:
                 refused(client, method, address)
             if method != "POST" or path in SIGN_OUT:
                 continue

@@ -119,10 +119,12 @@ class Desk:
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
-    folder = tmp_path_factory.mktemp("e2e")
+def app(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[RunningApp]:
+    workspace = tmp_path_factory.mktemp("e2e") / "workspace"
+    workspace.mkdir()
+    (workspace / "models").symlink_to(models)
     with RunningApp(
-        folder / "workspace", "--no-sample", environment={"INHOUSE_ANSWER_TOKENS": "24"}
+        workspace, "--no-sample", environment={"INHOUSE_ANSWER_TOKENS": "24"}
     ) as running:
         yield running
 

@@ -39,8 +39,12 @@ def fill(home: Home) -> None:
 
 
 @pytest.fixture(scope="module")
-def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory, models: Path
+) -> Iterator[Desk]:
     workspace: Path = tmp_path_factory.mktemp("gate") / "workspace"
+    workspace.mkdir()
+    (workspace / "models").symlink_to(models)
     home = open_home(workspace=workspace, rag_reader="off")
     with closing(home.database):
         fill(home)

@@ -17,11 +17,15 @@ from pathlib import Path
 import httpx
 
 from assistant.engines.embedded import EMBEDDED_NAME
+from assistant.modes import AnswerMode
 from core.accounts import Accounts
 from core.home import open_home
 from core.permissions import Role
 from retrieval.service import open_retrieval
 from tests.running import RunningApp
+from tests.waiting import eventually
+from ui.asking import Asked, ask
+from ui.services import Services, open_services
 
 PASSWORD = "forty-two open doors"
 MODES = ("rag", "base", "rag", "base")
@@ -65,12 +69,48 @@ def starts(workspace: Path, token: str, count: int, asks: int) -> Iterator[Start
             app.kill()
 
 
+def loads(workspace: Path, token: str, count: int, asks: int, model: Path) -> Iterator[Start]:
+    """Load everything anew `count` times in this process, and ask while it is being loaded.
+
+    What a whole start adds, the first import of the libraries, happens once in a process.
+    `model` is a small language model, so that what is measured is loading and not answering.
+    """
+    for _ in range(count):
+        home = open_home(workspace=workspace, model=str(model), answer_tokens=4)
+        services = open_services(home)
+        try:
+            yield _asked_within(services, token, asks)
+        finally:
+            services.close()
+
+
+def _asked_within(services: Services, token: str, asks: int) -> Start:
+    started = time.monotonic()
+    account = services.accounts.by_token(token)
+    assert account is not None
+    services.readiness.begin()
+
+    def answered(number: int) -> str:
+        mode = AnswerMode(MODES[number % len(MODES)])
+        text = f"How many days of sick leave? ({number})"
+        turn = ask(services, account, Asked(text, [mode], None, None))
+        eventually(lambda: turn.finished, 300)
+        part = turn.parts[0]
+        return part.problem or ("" if part.text else "an answer without words")
+
+    with ThreadPoolExecutor(asks) as pool:
+        problems = [problem for problem in pool.map(answered, range(asks)) if problem]
+    if not services.readiness.ready:
+        problems.append(f"not ready: {services.readiness.problem}")
+    return Start(time.monotonic() - started, problems)
+
+
 def _asked(app: RunningApp, token: str, asks: int) -> Start:
     started = time.monotonic()
     headers = {"authorization": f"Bearer {token}"}
     with httpx.Client(base_url=app.url, headers=headers, timeout=300) as client:
 
-        def ask(number: int) -> str:
+        def answered(number: int) -> str:
             body = {"question": f"How many days of sick leave? ({number})"}
             try:
                 answer = client.post("/api/ask", json={**body, "mode": MODES[number % len(MODES)]})
@@ -80,7 +120,7 @@ def _asked(app: RunningApp, token: str, asks: int) -> Start:
             return "" if good else f"{answer.status_code} {answer.text}"
 
         with ThreadPoolExecutor(asks) as pool:
-            problems = [problem for problem in pool.map(ask, range(asks)) if problem]
+            problems = [problem for problem in pool.map(answered, range(asks)) if problem]
         ready = client.get("/api/ready")
     if not ready.is_success:
         problems.append(f"not ready: {ready.text}")

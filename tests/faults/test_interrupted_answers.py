@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app import STOPPING
 from assistant.conversations import Conversation, Conversations
 from core.accounts import Accounts
 from core.home import Home, open_home
@@ -137,11 +138,11 @@ def killed_while_answering(app: SlowApp) -> Conversation:
 
 def asked_again_from_the_page(app: SlowApp, client: httpx.Client, left: Conversation) -> None:
     config = client.get("/config").json()
-    opening = event_number(config, "load", inputs=1, outputs=9)
+    opening = event_number(config, "load", inputs=1, outputs=10)
     page = shown_by(client, opening, [left.id], "process_completed")
     assert "What survives?" in page
     assert "This answer was interrupted." in page
-    again = event_number(config, "click", inputs=1, outputs=9)
+    again = event_number(config, "click", inputs=1, outputs=10)
     assert "word1" in shown_by(client, again, [left.id], "word1")
     deadline = time.monotonic() + 30
     while app.newest().turns[0].answers[0].unfinished and time.monotonic() < deadline:
@@ -152,7 +153,7 @@ def asked_again_from_the_page(app: SlowApp, client: httpx.Client, left: Conversa
 
 def stopped_with_a_page_open(app: SlowApp, client: httpx.Client) -> None:
     session = "open-page"
-    asking = event_number(client.get("/config").json(), "click", inputs=4, outputs=9)
+    asking = event_number(client.get("/config").json(), "click", inputs=4, outputs=10)
     data = {"data": ["From the page?", "base", None, None], "session_hash": session}
     beats = client.stream("GET", f"/gradio_api/heartbeat/{session}")
     with answering(app, words=3), beats as heartbeat:
@@ -171,7 +172,7 @@ def test_what_was_accepted_survives_a_kill_and_a_stop(app: SlowApp) -> None:
     with app.client() as client:
         asked_again_from_the_page(app, client, left)
         stopped_with_a_page_open(app, client)
-    assert app.output == ""  # no fault, and nothing cut off, is printed
+    assert app.output == f"{STOPPING}\n"  # no fault, and nothing cut off, is printed
     conversations = Conversations(app.home.database)
     threads = conversations.list(app.account)
     assert len(threads) == 3

@@ -1,18 +1,14 @@
 """Fixtures of tests that use real databases."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from assistant.engines.base import LanguageModel
-from assistant.engines.embedded import embedded_folder
 from assistant.service import open_model
 from core.home import Home, open_home
 from tests.integration.postgres import PostgresServer
-
-CONVERTER = ("embedded", "transformers_convert")
 
 
 @pytest.fixture(scope="session")
@@ -38,18 +34,6 @@ def any_home(database_url: str, tmp_path: Path) -> Iterator[Home]:
     opened = open_home(workspace=tmp_path / "workspace", database_url=database_url)
     yield opened
     opened.database.close()
-
-
-@pytest.fixture(scope="session")
-def models(request: pytest.FixtureRequest) -> Path:
-    """A `models` folder with the embedded model, converted once for this converter's code."""
-    engines = Path(__file__).resolve().parents[2] / "assistant" / "engines"
-    code = b"".join((engines / f"{name}.py").read_bytes() for name in CONVERTER)
-    cache = request.config.cache
-    assert cache is not None
-    folder: Path = cache.mkdir(f"models-{hashlib.sha256(code).hexdigest()[:12]}")
-    embedded_folder(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

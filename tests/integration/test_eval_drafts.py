@@ -13,7 +13,7 @@ from eval.__main__ import commands
 from eval.candidates import Candidates
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder
-from tests.integration.test_core_jobs import eventually
+from tests.waiting import eventually
 
 TEXT = """# Leave
 
