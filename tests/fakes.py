@@ -10,6 +10,7 @@ from assistant.engines.base import AdapterRef, Generation, Sampling, never
 from assistant.modes import Message
 from core.errors import Stopped
 from core.permissions import Reader
+from core.progress import Silent
 from retrieval.passages import Array, Passage
 
 
@@ -96,3 +97,18 @@ class ListRetriever:
         """Return matches in the given order."""
         words = set(query.lower().split())
         return [p for p in self.passages if words & set(p.text.lower().split())][:limit]
+
+
+class StopsAfterReports(Silent):
+    """Somebody who asks to stop once `reports` of progress have come."""
+
+    def __init__(self, reports: int) -> None:
+        self.left = reports
+
+    def update(
+        self, done: float, total: float, note: str = "", seconds_left: float | None = None
+    ) -> None:
+        self.left -= 1
+
+    def stop_requested(self) -> bool:
+        return self.left <= 0

@@ -18,7 +18,7 @@ from core.progress import Silent
 from retrieval.jobs import handle
 from retrieval.service import Retrieval, open_retrieval
 from retrieval.tables import ChunkRow, DocumentRow
-from tests.fakes import HashingEmbedder
+from tests.fakes import HashingEmbedder, StopsAfterReports
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -202,25 +202,12 @@ def test_both_databases_serve_the_whole_life_of_a_document(any_home: Home, tmp_p
     assert search(retrieval, "alpha") == []
 
 
-class StopAfter(Silent):
-    def __init__(self, reports: int) -> None:
-        self.left = reports
-
-    def update(
-        self, done: float, total: float, note: str = "", seconds_left: float | None = None
-    ) -> None:
-        self.left -= 1
-
-    def stop_requested(self) -> bool:
-        return self.left <= 0
-
-
 def test_a_stop_keeps_whole_documents_and_the_same_call_goes_on(
     retrieval: Retrieval, tmp_path: Path
 ) -> None:
     docs = write(tmp_path / "docs", **{f"d{n:02}": f"word{n} " * 20_000 for n in range(4)})
     with pytest.raises(Stopped):
-        retrieval.ingestor.ingest([docs], progress=StopAfter(2))
+        retrieval.ingestor.ingest([docs], progress=StopsAfterReports(2))
     stored = retrieval.library.count(OPERATOR)
     assert 0 < stored < 4
     report = retrieval.ingestor.ingest([docs])

@@ -22,7 +22,7 @@ from retrieval.library import Document
 from retrieval.origins import UNKNOWN, UPLOADS, SameName, numbered
 from retrieval.service import Retrieval, open_retrieval
 from retrieval.tables import DocumentRow, identity_of
-from tests.fakes import HashingEmbedder
+from tests.fakes import HashingEmbedder, StopsAfterReports
 
 HR = Reader(frozenset({"hr"}))
 
@@ -331,25 +331,10 @@ def test_an_original_of_an_older_version_is_found_and_replaced(
     assert len([one for one in home.workspace.files.rglob("*") if one.is_file()]) == 1
 
 
-class StopAt(Silent):
-    """Somebody who asks to stop once `count` files were read."""
-
-    def __init__(self, count: int) -> None:
-        self.left = count
-
-    def update(
-        self, done: float, total: float, note: str = "", seconds_left: float | None = None
-    ) -> None:
-        self.left -= 1
-
-    def stop_requested(self) -> bool:
-        return self.left <= 0
-
-
 def test_what_was_read_before_a_stop_is_kept(retrieval: Retrieval, tmp_path: Path) -> None:
     docs = write(tmp_path / "docs", a="alpha", b="beta", c="gamma")
     with pytest.raises(Stopped):
-        retrieval.ingestor.ingest([docs], progress=StopAt(2))
+        retrieval.ingestor.ingest([docs], progress=StopsAfterReports(2))
     assert sorted(texts(retrieval)) == ["a.md", "b.md"]
 
 
