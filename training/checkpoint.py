@@ -58,9 +58,25 @@ class Checkpoint:
             seal(folder)
         keep_newest(self._folder)
 
-    def clear(self) -> None:
-        """Delete all states: a loop that begins anew must not be continued with another's."""
+    def begin(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        optimizer: torch.optim.AdamW,
+        *,
+        resume: bool,
+    ) -> int:
+        """Go on from what is there, or delete it: it must not be taken for the new loop's.
+
+        Returns:
+            The steps done.
+
+        Raises:
+            Conflict: as `load`.
+        """
+        if resume:
+            return self.load(parameters, optimizer)
         remove_folder(self._folder)
+        return 0
 
     def load(self, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.AdamW) -> int:
         """Put the newest undamaged state in place; return the steps done, 0 where there is none.

@@ -114,9 +114,7 @@ def train_evidence(
     start = weights_of(run.start) if run.start else ""
     identity = {**asdict(config), "steps": 0, "data": material.sha256, "start": start}
     checkpoint = Checkpoint(run.folder / "checkpoint", identity, progress.log)
-    if not run.resume:
-        checkpoint.clear()
-    done = checkpoint.load(learned, optimizer)
+    done = checkpoint.begin(learned, optimizer, resume=run.resume)
     losses: list[float] = []
     for step in range(done, config.steps):
         factor = rate(step, config.steps, warmup=WARMUP, decay_share=DECAY_SHARE)

@@ -102,9 +102,7 @@ def train_reader(
     identity = {**asdict(config), "steps": 0, "data": digest.hexdigest(), "base": source.hash}
     identity["start"] = weights_of(run.start) if run.start else ""
     checkpoint = Checkpoint(run.folder / "checkpoint", identity, progress.log)
-    if not run.resume:
-        checkpoint.clear()
-    done = checkpoint.load(learned, optimizer)
+    done = checkpoint.begin(learned, optimizer, resume=run.resume)
     losses: list[float] = []
     for step in range(done, len(steps)):
         factor = rate(step, len(steps), warmup=WARMUP, decay_share=DECAY_SHARE)

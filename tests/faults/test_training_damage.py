@@ -1,7 +1,6 @@
 """Real runs on a tiny model: garbled checkpoints, losses that explode, weights that are none."""
 
 import gc
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from assistant.prompts import render
 from assistant.shelf import Shelf
 from core.errors import InvalidInput, Stopped
 from core.home import Home, open_home
-from tests.integration.test_training import Watcher, rows, small
-from tests.integration.tiny_model import write_tiny_model
+from tests.integration.doors import Watcher, data, model_folder, small
 from training.checkpoint import Checkpoint
 from training.checkpoint_files import SEAL
 from training.runs import Run, RunOptions, Runs
 from training.service import execute, start_run
 
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    texts = [json.dumps(row) for row in rows()] + [m.content for m in render("What?", None)]
-    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny-llama", texts)
+__all__ = ["data", "model_folder"]
 
 
 @pytest.fixture
@@ -34,13 +27,6 @@ def here(tmp_path: Path, model_folder: Path) -> Iterator[Home]:
     opened = open_home(workspace=tmp_path / "workspace", model=str(model_folder))
     yield opened
     opened.database.close()
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "doors.jsonl"
-    path.write_text("\n".join(map(json.dumps, rows())), "utf-8")
-    return path
 
 
 def stopped_run(home: Home, data: Path, at: int = 9, **changes: Any) -> tuple[Run, Path]:

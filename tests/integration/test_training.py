@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,8 @@ from core.home import Home, open_home
 from core.job_store import JobStore
 from retrieval.service import Retrieval, open_retrieval
 from tests.fakes import HashingEmbedder
-from tests.integration.tiny_model import write_tiny_model
+from tests.integration.doors import COLOURS, Watcher, data, model_folder, rows, small
 from training.__main__ import main
-from training.config import TrainingConfig, preset
 from training.examples import Example, ExampleKind
 from training.jobs import handle
 from training.prefix_tree import Tokens
@@ -44,27 +43,9 @@ from training.service import check_data, delete_adapter, execute, preview_data, 
 from training.tokenizer import ChatTokenizer
 from training.trainer import _trainer, tensors
 
+__all__ = ["data", "model_folder"]
+
 ROOT = Path(__file__).resolve().parents[2]
-COLOURS = ["red", "blue", "green", "black", "white", "brown", "grey", "pink", "gold", "plum",
-           "teal", "lime"]  # fmt: skip
-
-
-def rows() -> list[dict[str, Any]]:
-    return [
-        {
-            "question": f"What colour is door {number}?",
-            "paraphrases": [f"colour of door {number}", f"door {number}: which colour?"],
-            "answer": f"Door {number} is {colour}.",
-            "short_answers": [colour],
-        }
-        for number, colour in enumerate(COLOURS)
-    ]
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    texts = [json.dumps(row) for row in rows()] + [m.content for m in render("What?", None)]
-    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny-llama", texts)
 
 
 @pytest.fixture
@@ -74,42 +55,6 @@ def here(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     opened = open_home()
     yield opened
     opened.database.close()
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "doors.jsonl"
-    path.write_text("\n".join(map(json.dumps, rows())), "utf-8")
-    return path
-
-
-def small(**changes: Any) -> TrainingConfig:
-    values: dict[str, Any] = {
-        "epochs": 4, "rank": 8, "alpha": 16, "learning_rate": 2e-2, "batch_size": 8,
-        "checkpoint_every": 4, "documents": False, "validation_wordings": 4,
-    }  # fmt: skip
-    return preset("quick", **{**values, **changes})
-
-
-@dataclass
-class Watcher:
-    """A `Progress` that asks to stop once `stop_at` steps are done."""
-
-    stop_at: float = float("inf")
-    done: float = 0.0
-    total: float = 0.0
-    lines: list[str] = field(default_factory=list)
-
-    def update(
-        self, done: float, total: float, note: str = "", seconds_left: float | None = None
-    ) -> None:
-        self.done, self.total = done, total
-
-    def log(self, line: str) -> None:
-        self.lines.append(line)
-
-    def stop_requested(self) -> bool:
-        return self.done >= self.stop_at
 
 
 def test_a_run_learns_and_its_adapter_serves(here: Home, data: Path) -> None:
