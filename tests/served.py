@@ -14,9 +14,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from assistant.answering import Assistant
+from assistant.engines.base import LanguageModel
 from assistant.shelf import Shelf
-from core.home import open_home
+from core.home import Home, open_home
 from core.permissions import OPERATOR, Role
+from retrieval.passages import Embedder
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder, ScriptedModel
 from ui.environment import prepare_environment
@@ -40,6 +42,21 @@ class Served:
         return httpx.Client(base_url=self.url, cookies=cookies, timeout=30)
 
 
+def make_app(
+    home: Home, model: LanguageModel, embedder: Embedder | None = None
+) -> tuple[FastAPI, Any]:
+    """The application of an installation that answers with `model`, and its services."""
+    prepare_environment(home.workspace.uploads, allow_downloads=False)
+    # These import Gradio, which reads its environment while it is imported.
+    from ui.server import create_app
+    from ui.services import open_services
+
+    retrieval = open_retrieval(home, embedder or HashingEmbedder())
+    assistant = Assistant(model, retrieval.retriever, Shelf(home), home.settings)
+    services = open_services(home, retrieval, assistant)
+    return create_app(services), services
+
+
 def reply(text: str, adapter: Any) -> str:
     return "Ten days a year [1]. <img src=x onerror=alert(1)>" if "[1]" in text else "I don't know."
 
@@ -48,17 +65,9 @@ def reply(text: str, adapter: Any) -> str:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     home = open_home(workspace=folder / "workspace", port=1)
-    prepare_environment(home.workspace.uploads, allow_downloads=False)
-    # These import Gradio, which reads its environment while it is imported.
-    from ui.server import create_app
-    from ui.services import open_services
-
-    retrieval = open_retrieval(home, HashingEmbedder())
-    assistant = Assistant(ScriptedModel(reply), retrieval.retriever, Shelf(home), home.settings)
-    services = open_services(home, retrieval, assistant)
+    app, services = make_app(home, ScriptedModel(reply))
     for name, role in NAMES.items():
         services.accounts.create(name, PASSWORD, role, {"legal"} if name == "lena" else set())
-    app = create_app(services)
     with running(app) as url:
         tokens = {name: services.accounts.sign_in(name, PASSWORD, "test") for name in NAMES}
         documents = ingest(folder, services)

@@ -12,19 +12,15 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from assistant.answering import Assistant
 from assistant.modes import AnswerMode
-from assistant.shelf import Shelf
 from core.errors import InhouseError, NotFound
 from core.home import open_home
 from core.permissions import OPERATOR, Account, Role, reader_of
 from eval.arms import Arm, Plan
 from eval.evaluations import Evaluations
 from eval.runner import Subject
-from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder, ScriptedModel
-from tests.served import PASSWORD, Served, gradio_pages, running
-from ui.environment import prepare_environment
+from tests.served import PASSWORD, Served, gradio_pages, make_app, running
 
 SAID = re.compile(r"\bsaid\d+x\b")
 SECRET = re.compile(r"\b(?:said|kept)(\d+)x\b")
@@ -198,19 +194,11 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     home = open_home(
         workspace=folder / "workspace", port=1, evidence_finder="off", rag_reader="off"
     )
-    prepare_environment(home.workspace.uploads, allow_downloads=False)
-    # These import Gradio, which reads its environment while it is imported.
-    from ui.server import create_app
-    from ui.services import open_services
-
     model = ScriptedModel()
     model.reply = lambda _text, _adapter: repeats_everything(model)
-    retrieval = open_retrieval(home, HashingEmbedder())
-    assistant = Assistant(model, retrieval.retriever, Shelf(home), home.settings)
-    services = open_services(home, retrieval, assistant)
+    app, services = make_app(home, model)
     for name, role in PEOPLE.items():
         services.accounts.create(name, PASSWORD, role)
-    app = create_app(services)
     with running(app) as url:
         tokens = {name: services.accounts.sign_in(name, PASSWORD, "test") for name in PEOPLE}
         yield Office(Served(url, services, gradio_pages(app), tokens, {}), model, folder)

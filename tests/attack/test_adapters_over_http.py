@@ -5,15 +5,13 @@ from typing import Any
 
 import pytest
 
-from assistant.answering import Assistant
 from assistant.modes import AnswerMode
 from assistant.shelf import NO_ADAPTER, NONE_APPROVED, Shelf
 from core.errors import Conflict
 from core.home import open_home
 from eval.arms import Plan
-from retrieval.service import open_retrieval
 from tests.eval_fakes import evaluations, good_assistant, rows
-from tests.fakes import HashingEmbedder, ScriptedModel
+from tests.fakes import ScriptedModel
 from tests.served import (
     NAMES,
     PASSWORD,
@@ -22,10 +20,10 @@ from tests.served import (
     gradio_pages,
     handlers,
     ingest,
+    make_app,
     running,
 )
 from tests.unit.adapters import build_adapter
-from ui.environment import prepare_environment
 
 
 def said(text: str, adapter: Any) -> str:
@@ -38,18 +36,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     home = open_home(workspace=folder / "workspace", port=1, rag_reader="off",
                      evidence_finder="off")  # fmt: skip
-    prepare_environment(home.workspace.uploads, allow_downloads=False)
-    from ui.server import create_app
-    from ui.services import open_services
-
     for name in ("good", "old", "raw"):
         build_adapter(home.workspace.adapters / name, name.encode())
-    retrieval = open_retrieval(home, HashingEmbedder())
-    assistant = Assistant(ScriptedModel(said), retrieval.retriever, Shelf(home), home.settings)
-    services = open_services(home, retrieval, assistant)
+    app, services = make_app(home, ScriptedModel(said))
     for name, role in NAMES.items():
         services.accounts.create(name, PASSWORD, role)
-    app = create_app(services)
     with running(app) as url:
         tokens = {name: services.accounts.sign_in(name, PASSWORD, "test") for name in NAMES}
         yield Served(url, services, gradio_pages(app), tokens, ingest(folder, services))

@@ -13,18 +13,14 @@ from typing import Any
 import httpx
 import pytest
 
-from assistant.answering import Assistant
-from assistant.shelf import Shelf
 from core.errors import EngineError
 from core.home import open_home
 from core.permissions import Account, Role
 from retrieval.passages import Array
-from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder
-from tests.served import gradio_pages, running
+from tests.served import gradio_pages, make_app, running
 from tests.slow_model import SlowModel
 from tests.waiting import eventually
-from ui.environment import prepare_environment
 
 PASSWORD = "forty-two open doors"
 EACH, EVERYBODY = 45, 50
@@ -76,19 +72,12 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
         workspace=tmp_path_factory.mktemp("crowd") / "workspace", port=1, evidence_finder="off",
         rag_reader="off", asks_per_person=EACH, asks_in_all=EVERYBODY,
     )  # fmt: skip
-    prepare_environment(home.workspace.uploads, allow_downloads=False)
-    from ui.server import create_app
-    from ui.services import open_services
-
     embedder, model = HeldEmbedder(), SlowModel()
-    retrieval = open_retrieval(home, embedder)
-    assistant = Assistant(model, retrieval.retriever, Shelf(home), home.settings)
-    services = open_services(home, retrieval, assistant)
+    app, services = make_app(home, model, embedder)
     tokens = {}
     for name in ("anna", "lena", "omar"):
         services.accounts.create(name, PASSWORD, Role.EMPLOYEE)
         tokens[name] = services.accounts.sign_in(name, PASSWORD, "test")
-    app = create_app(services)
     with running(app) as url:
         yield Crowd(url, services, model, embedder, tokens, gradio_pages(app))
 

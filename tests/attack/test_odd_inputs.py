@@ -22,9 +22,9 @@ from core.home import Home, open_home
 from core.permissions import Role
 from core.tables import AccountRow, AuditRow
 from core.values import whole
-from tests.attack.test_sign_ins import make_app
+from tests.fakes import ScriptedModel
 from tests.integration.conftest import any_home, database_url, postgres_server
-from tests.served import PASSWORD, gradio_pages, handlers, running
+from tests.served import PASSWORD, gradio_pages, handlers, make_app, running
 from tests.waiting import complete
 from ui.gate import is_open
 from ui.plain_requests import DEEPEST, LONGEST_TARGET, check_json
@@ -104,7 +104,7 @@ def all_paths(app: Any) -> Iterator[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     home = open_home(workspace=tmp_path_factory.mktemp("odd") / "workspace", port=1)
-    app, services = make_app(home)
+    app, services = make_app(home, ScriptedModel())
     tokens = {}
     for name, role in (("anna", Role.EMPLOYEE), ("boss", Role.ADMIN)):
         services.accounts.create(name, PASSWORD, role)

@@ -14,17 +14,13 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from assistant.answering import Assistant
-from assistant.shelf import Shelf
 from core.audit import Audit
-from core.home import Home, open_home
+from core.home import open_home
 from core.permissions import Role
 from core.tables import AuditRow, SignInFailureRow
-from retrieval.service import open_retrieval
-from tests.fakes import HashingEmbedder, ScriptedModel
-from tests.served import PASSWORD, running
+from tests.fakes import ScriptedModel
+from tests.served import PASSWORD, make_app, running
 from tests.waiting import complete
-from ui.environment import prepare_environment
 
 CROWD = 240
 HEALTHY_S = 10.0
@@ -32,24 +28,10 @@ HEALTHY_S = 10.0
 PATIENCE_S = 60.0
 
 
-def make_app(home: Home) -> tuple[Any, Any]:
-    """An application of its own on an installation, and its services."""
-    prepare_environment(home.workspace.uploads, allow_downloads=False)
-    # These import Gradio, which reads its environment while it is imported.
-    from ui.server import create_app
-    from ui.services import open_services
-
-    retrieval = open_retrieval(home, HashingEmbedder())
-    model = ScriptedModel(lambda text, adapter: "Hello.")
-    assistant = Assistant(model, retrieval.retriever, Shelf(home), home.settings)
-    services = open_services(home, retrieval, assistant)
-    return create_app(services), services
-
-
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[tuple[Any, Any]]:
     home = open_home(workspace=tmp_path / "workspace", port=1, trusted_proxies="127.0.0.1")
-    app, services = make_app(home)
+    app, services = make_app(home, ScriptedModel())
     services.accounts.create("boss", PASSWORD, Role.ADMIN)
     yield app, services
     services.close()
@@ -201,7 +183,7 @@ def test_a_restart_forgets_no_failure(app: tuple[Any, Any]) -> None:
     # Seven more, each after its pause.
     with services.home.database.session() as session:
         session.execute(update(SignInFailureRow).values(failures=SignInFailureRow.failures + 7))
-    again, others = make_app(services.home)
+    again, others = make_app(services.home, ScriptedModel())
     try:
         assert complete(guess(again, 2)) == [429, 429]
     finally:

@@ -6,16 +6,11 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, expect
 
-from assistant.answering import Assistant
-from assistant.shelf import Shelf
 from core.home import open_home
 from core.permissions import Role
-from retrieval.service import open_retrieval
 from tests.e2e.conftest import Desk
-from tests.fakes import HashingEmbedder
-from tests.served import PASSWORD, running
+from tests.served import PASSWORD, make_app, running
 from tests.slow_model import SlowModel
-from ui.environment import prepare_environment
 
 pytestmark = pytest.mark.browser
 ANSWER = ".answer .text"
@@ -35,17 +30,10 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowApp]:
         workspace=tmp_path_factory.mktemp("slow") / "workspace", port=1, evidence_finder="off",
         rag_reader="off",
     )  # fmt: skip
-    prepare_environment(home.workspace.uploads, allow_downloads=False)
-    # These import Gradio, which reads its environment while it is imported.
-    from ui.server import create_app
-    from ui.services import open_services
-
     model = SlowModel()
-    retrieval = open_retrieval(home, HashingEmbedder())
-    assistant = Assistant(model, retrieval.retriever, Shelf(home), home.settings)
-    services = open_services(home, retrieval, assistant)
+    app, services = make_app(home, model)
     services.accounts.create("anna", PASSWORD, Role.EMPLOYEE)
-    with running(create_app(services)) as url:
+    with running(app) as url:
         yield SlowApp(url, model)
 
 
