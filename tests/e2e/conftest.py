@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.running import PASSWORD, ROOT, RunningApp
 
@@ -46,7 +46,6 @@ class Desk:
     def __init__(self, browser: Browser, url: str, width: int = 1280) -> None:
         self.url = url
         self._context = browser.new_context(viewport={"width": width, "height": 800})
-        # A machine with other work, or a cold disk, must not fail a test.
         self._context.set_default_timeout(SLOW)
         self.page: Page = self._context.new_page()
         self.requests: list[str] = []
@@ -133,6 +132,8 @@ def app(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Runn
 def browser() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         pytest.skip("Chromium is not installed: apt-get install chromium")
+    # A machine with other work, or a cold disk, must not fail a test.
+    expect.set_options(timeout=SLOW)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield started

@@ -1,4 +1,4 @@
-"""An answer that is under way when a page is opened, reloaded, or open twice."""
+"""An answer that is under way when it is stopped, or a page is opened, reloaded, or open twice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,6 +53,15 @@ def begin(desk: Desk, question: str) -> None:
     desk.page.locator("#mode label", has_text="Base model").click()
     desk.page.get_by_label("Question", exact=True).fill(question)
     desk.page.get_by_role("button", name="Ask", exact=True).click()
+    expect(desk.page.locator(ANSWER)).to_contain_text("word3")
+
+
+def test_stopping_keeps_what_was_said(desk: Desk) -> None:
+    begin(desk, "What stays of an answer that is stopped?")
+    desk.page.get_by_role("button", name="Stop", exact=True).click()
+    expect(desk.page.locator(".answer.stage-done .text")).to_contain_text("word3")
+    expect(desk.page.locator(".answer .made-by")).to_contain_text("cut short")
+    desk.page.reload()
     expect(desk.page.locator(ANSWER)).to_contain_text("word3")
 
 

@@ -112,17 +112,6 @@ def test_all_modes_side_by_side(boss: Desk, adapter: str) -> None:
     expect(boss.page.locator(".side-by-side .answer")).to_have_count(4)
 
 
-def test_stopping_keeps_what_was_said(boss: Desk, documents: list[str]) -> None:
-    page = boss.new_conversation()
-    page.locator("#mode label").first.click()
-    page.get_by_label("Question", exact=True).fill("Tell me a very long story about offices.")
-    page.get_by_role("button", name="Ask", exact=True).click()
-    page.locator(".answer.stage-writing .text").wait_for(timeout=SLOW)
-    page.get_by_role("button", name="Stop", exact=True).click()
-    page.locator(".answer.stage-done").wait_for(timeout=SLOW)
-    expect(page.locator(".answer .made-by")).to_contain_text("cut short")
-
-
 def test_bad_questions_get_a_message(boss: Desk) -> None:
     page = boss.open("/")
     page.get_by_label("Question", exact=True).fill("x" * 5000)
