@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,17 @@ from core.values import storable
 
 FIRST_NAME = "admin"
 LONGEST_NAME = 64
+
+# Put together once: every request asks it.
+_SIGNED_IN = (
+    select(AccountRow)
+    .join(SessionRow, SessionRow.account_id == AccountRow.id)
+    .where(
+        SessionRow.token_sha256 == bindparam("token"),
+        SessionRow.expires_at > bindparam("moment"),
+        AccountRow.disabled.is_(False),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -124,17 +135,8 @@ class Accounts:
         """Return whose session this is; None when it ended, expired or never was."""
         if not token:
             return None
-        query = (
-            select(AccountRow)
-            .join(SessionRow, SessionRow.account_id == AccountRow.id)
-            .where(
-                SessionRow.token_sha256 == digest(token),
-                SessionRow.expires_at > now(),
-                AccountRow.disabled.is_(False),
-            )
-        )
         with self._database.session() as session:
-            row = session.scalar(query)
+            row = session.scalar(_SIGNED_IN, {"token": digest(token), "moment": now()})
         return _account(row) if row else None
 
     def sign_out(self, token: str | None) -> None:

@@ -9,19 +9,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import DateTime, Dialect, Engine, ExceptionContext, Float, create_engine, event
+from sqlalchemy import (
+    DateTime,
+    Dialect,
+    Engine,
+    ExceptionContext,
+    Float,
+    create_engine,
+    event,
+    inspect,
+)
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, WorkspaceError
 from core.sqlite_lock import SqliteLock
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x1A40
+_VERSION_TABLE = "alembic_version"
 
 
 class Base(DeclarativeBase):
@@ -94,16 +102,42 @@ class Database:
             yield session
 
     def migrate(self) -> None:
-        """Bring the schema to the newest version; of several processes one does it, all wait."""
+        """Bring the schema to the newest version; of several processes one does it, all wait.
+
+        Raises:
+            WorkspaceError: another version of Inhouse wrote it.
+        """
+        if self._newest():
+            return
+        # Here, because it takes a third of a second to import, and is needed once a version.
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         sqlite = self.engine.dialect.name == "sqlite"
         # The driver begins no transaction before DDL by itself: half a migration could stay.
         lock = "BEGIN IMMEDIATE" if sqlite else f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
-        with self.engine.begin() as connection:
-            connection.exec_driver_sql(lock)
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        try:
+            with self.engine.begin() as connection:
+                connection.exec_driver_sql(lock)
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except CommandError as error:
+            raise WorkspaceError(
+                f"The database '{self.engine.url!r}' was written by another version of Inhouse "
+                f"({error}). Install the newest version, or name another workspace."
+            ) from error
+
+    def _newest(self) -> bool:
+        """Tell whether nothing is to migrate: the files' names are numbered versions."""
+        newest = max(file.stem for file in (MIGRATIONS / "versions").glob("*.py"))
+        with self.engine.connect() as connection:
+            if not inspect(connection).has_table(_VERSION_TABLE):
+                return False
+            found = connection.exec_driver_sql(f"SELECT version_num FROM {_VERSION_TABLE}").all()
+        return [version for (version,) in found] == [newest]
 
     def close(self) -> None:
         """Close pooled connections."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.database import Database
@@ -54,10 +53,5 @@ def open_home(first: First | None = None, **flags: Any) -> Home:
         raise WorkspaceError(
             f"The database '{database.engine.url!r}' cannot be opened: {error.__cause__ or error}. "
             "Check INHOUSE_DATABASE_URL and that the server runs."
-        ) from error
-    except CommandError as error:
-        raise WorkspaceError(
-            f"The database '{database.engine.url!r}' was written by another version of Inhouse "
-            f"({error}). Install the newest version, or name another workspace."
         ) from error
     return Home(settings, workspace, database)

@@ -1,5 +1,6 @@
 """Passwords: rules and argon2 hashes."""
 
+import base64
 import contextlib
 import re
 import secrets
@@ -10,6 +11,7 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 
 from core.errors import InvalidInput
 
@@ -154,7 +156,7 @@ class Passwords:
         """Prepare a hash to compare with when the account does not exist."""
         self._hasher = hasher or PasswordHasher()
         self._room = threading.BoundedSemaphore(HASHES_AT_ONCE)
-        self._nobody = self.hash("nobody has this password")
+        self._nobody = _nobodys_hash(self._hasher)
 
     def hash(self, password: str) -> str:
         """Return a salted hash that names its own parameters."""
@@ -171,6 +173,16 @@ class Passwords:
     def outdated(self, stored: str) -> bool:
         """Tell whether the hash was made with weaker parameters than today's."""
         return self._hasher.check_needs_rehash(stored)
+
+
+def _nobodys_hash(hasher: PasswordHasher) -> str:
+    """Return a hash as `hasher` writes it, of no known password: to make a real one takes long."""
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
+        for length in (hasher.salt_len, hasher.hash_len)
+    )
+    return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${costs}${salt}${digest}"
 
 
 def _bytes(password: str) -> bytes:

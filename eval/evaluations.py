@@ -23,7 +23,7 @@ from eval.question_sets import QuestionSet, QuestionSets
 from eval.questions import evidence_warnings, merge, spread, weak_answers
 from eval.recommend import recommend
 from eval.records import EvaluatedRow, Records
-from eval.report import keep_current, write_report
+from eval.report import keep_current, mark_current, write_report
 from eval.row_access import documents_of
 from eval.runner import PreparedArm, Runner, Subject, prepare
 from eval.score_extras import add_judgements, look_deeper
@@ -303,6 +303,7 @@ class Evaluations:
         scored = score_all(self._records, evaluation.questions, evaluation.arms, embed)
         more = add_judgements(self._records, evaluation.questions, evaluation.arms, scored)
         self._records.save_scores(evaluation_id, scored)
+        gone = self._records.deleted_documents(evaluation_id)
         rows = self.rows(evaluation_id)
         summary = {**self._summarise(evaluation, rows), **more}
         self._set(
@@ -313,7 +314,10 @@ class Evaluations:
             finished_at=evaluation.finished_at or now(),
             documents=documents_of(self._home, evaluation.questions),
         )
-        write_report(self.get(evaluation_id), rows, self._folder(evaluation_id))
+        folder = self._folder(evaluation_id)
+        write_report(self.get(evaluation_id), rows, folder)
+        # So that whoever opens it first need not wait until it is written again.
+        mark_current(folder, gone)
         return summary
 
     def _summarise(self, evaluation: Evaluation, rows: Sequence[EvaluatedRow]) -> dict[str, Any]:

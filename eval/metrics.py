@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sacrebleu.metrics import CHRF
-
 from core.wordings import UNSPACED
 from eval.grading import contains_phrase, grade
 from eval.quantities import readings
@@ -117,6 +115,8 @@ def rouge_l(text: str, reference: str) -> float:
 
 @lru_cache(maxsize=1)
 def _chrf() -> Any:
+    from sacrebleu.metrics import CHRF
+
     return CHRF()
 
 

@@ -1,16 +1,15 @@
 """Plots of a report as inline SVG, equal bytes for equal figures.
 
 Text stays text, and ink is `currentColor`, so that a plot follows the page's light or dark.
+matplotlib is imported where it is used: whoever only lists evaluations need not wait a second.
 """
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
-
-import matplotlib
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from eval.diagnosis import CAUSES
 from eval.recommend import label
@@ -34,7 +33,17 @@ STYLE = {
 }
 
 
-def _figure(height: float) -> tuple[Figure, Any]:
+def _styled() -> AbstractContextManager[None]:
+    import matplotlib
+
+    styled: AbstractContextManager[None] = matplotlib.rc_context(STYLE)
+    return styled
+
+
+def _figure(height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8.4, height), layout="constrained")
     FigureCanvasSVG(figure)
     figure.patch.set_alpha(0.0)
@@ -45,7 +54,11 @@ def _figure(height: float) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _svg(figure: Figure, title: str) -> str:
+def _svg(figure: Any, title: str) -> str:
+    # Laid out here: savefig would draw everything twice, the first time only to lay it out.
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)
+        figure.set_layout_engine(None)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
@@ -69,15 +82,14 @@ def quality_by_slice(
         measure: which share to draw.
     """
     slices, arms = list(tables), list(next(iter(tables.values())))
-    with matplotlib.rc_context(STYLE):
+    with _styled():
         figure, axes = _figure(1.1 + 0.24 * len(slices) * (len(arms) + 1))
         for number, arm in enumerate(arms):
-            for row, name in enumerate(slices):
-                found = tables[name][arm][measure]
-                if found["value"] is None:
-                    continue
-                y = row * (len(arms) + 1) + number
-                _interval(axes, found, y, number, label(arm) if row == 0 else None)
+            places = {
+                row * (len(arms) + 1) + number: tables[name][arm][measure]
+                for row, name in enumerate(slices)
+            }
+            _intervals(axes, places, number, label(arm))
         middle = (len(arms) - 1) / 2
         axes.set_yticks([row * (len(arms) + 1) + middle for row in range(len(slices))], slices)
         axes.invert_yaxis()
@@ -87,18 +99,24 @@ def quality_by_slice(
         return _svg(figure, title)
 
 
-def _interval(axes: Any, found: Mapping[str, Any], y: float, number: int, name: str | None) -> None:
-    value = found["value"]
-    reach = None
-    if found["low"] is not None:
-        reach = [[max(0.0, value - found["low"])], [max(0.0, found["high"] - value)]]
+def _intervals(axes: Any, places: Mapping[int, Mapping[str, Any]], number: int, name: str) -> None:
+    """Draw the points of one mode, each at its place, with intervals where there are any."""
+    shown = {y: found for y, found in places.items() if found["value"] is not None}
+    if not shown:
+        return
+    reach: list[list[float]] = [[], []]
+    for found in shown.values():
+        known = found["low"] is not None
+        reach[0].append(max(0.0, found["value"] - found["low"]) if known else math.nan)
+        reach[1].append(max(0.0, found["high"] - found["value"]) if known else math.nan)
     axes.errorbar(
-        [value], [y], xerr=reach, fmt=MARKERS[number % len(MARKERS)], capsize=3, markersize=6,
+        [found["value"] for found in shown.values()], list(shown), xerr=reach,
+        fmt=MARKERS[number % len(MARKERS)], capsize=3, markersize=6,
         color=COLOURS[number % len(COLOURS)], label=name,
     )  # fmt: skip
 
 
-def _legend(figure: Figure, columns: int = 3) -> None:
+def _legend(figure: Any, columns: int = 3) -> None:
     if any(axes.get_legend_handles_labels()[1] for axes in figure.axes):
         figure.legend(
             loc="outside upper left", ncols=columns, frameon=False, handletextpad=0.4, fontsize=9.5
@@ -109,7 +127,7 @@ def quality_against_latency(
     modes: Mapping[str, Mapping[str, Any]], timing: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """Share handled rightly over median seconds an answer."""
-    with matplotlib.rc_context(STYLE):
+    with _styled():
         figure, axes = _figure(3.6)
         for number, (arm, table) in enumerate(modes.items()):
             found, seconds = table["correct"], timing[arm]["latency_p50_s"]
@@ -134,7 +152,7 @@ def quality_against_latency(
 def failures(found: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
     """Wrong answers by cause, one bar a mode."""
     arms = list(found)
-    with matplotlib.rc_context(STYLE):
+    with _styled():
         figure, axes = _figure(1.1 + 0.45 * len(arms))
         left = [0] * len(arms)
         for cause, colour in zip(CAUSES, CAUSE_COLOURS, strict=True):
@@ -153,7 +171,7 @@ def failures(found: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
 
 def risk_coverage(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
     """Share wrong among the most confident answers, over their share of all."""
-    with matplotlib.rc_context(STYLE):
+    with _styled():
         figure, axes = _figure(3.6)
         for number, (arm, points) in enumerate(curves.items()):
             if points:
@@ -178,7 +196,7 @@ def audit_plot(results: Sequence[Mapping[str, Any]]) -> str:
     Args:
         results: audits of models as JSON: model, tokens_per_s, memory_mb, quality.
     """
-    with matplotlib.rc_context(STYLE):
+    with _styled():
         figure, axes = _figure(3.8)
         most = max((one["memory_mb"] for one in results), default=0.0) or 1.0
         for number, one in enumerate(results):

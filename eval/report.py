@@ -57,7 +57,12 @@ def keep_current(folder: Path, gone: Sequence[int], write: Callable[[Path], obje
     mark, known = folder / _DELETED, json.dumps(list(gone))
     if not mark.is_file() or mark.read_text("utf-8") != known:
         write(folder)
-        _write(mark, known)
+        mark_current(folder, gone)
+
+
+def mark_current(folder: Path, gone: Sequence[int]) -> None:
+    """Note which deletions the report in `folder` knows of: asked for before its rows were read."""
+    _write(folder / _DELETED, json.dumps(list(gone)))
 
 
 def _write(path: Path, text: str) -> None:

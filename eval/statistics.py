@@ -2,6 +2,9 @@
 
 Right and wrong are compared question by question (McNemar), graded measures by a bootstrap that
 draws whole facts, because two wordings of one fact are not two observations.
+
+scipy.stats and statsmodels are imported where they are used: they take seconds, and most of what
+imports this module only lists or shows what was computed.
 """
 
 import math
@@ -11,8 +14,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, norm
-from statsmodels.stats.proportion import proportion_confint
 
 SEED = 20_240_607
 DRAWS = 2_000
@@ -51,6 +52,8 @@ def wilson(right: int, n: int) -> Estimate:
     """Share with Wilson's score interval (Wilson 1927); honest at 0, 1 and for small n."""
     if n == 0:
         return NOTHING
+    from statsmodels.stats.proportion import proportion_confint
+
     low, high = proportion_confint(right, n, alpha=ALPHA, method="wilson")
     return Estimate(right / n, max(0.0, float(low)), min(1.0, float(high)), n)
 
@@ -114,6 +117,8 @@ def _interval(grouped: _Clusters, n: int) -> tuple[Estimate, NDArray[np.float64]
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, float]:
     """Exact McNemar test (McNemar 1947): wins of first, wins of second, two-sided p."""
+    from scipy.stats import binom
+
     wins = sum(a and not b for a, b in zip(first, second, strict=True))
     losses = sum(b and not a for a, b in zip(first, second, strict=True))
     return wins, losses, min(1.0, 2.0 * float(binom.cdf(min(wins, losses), wins + losses, 0.5)))
@@ -165,6 +170,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+@lru_cache(maxsize=16)
+def _normal_quantile(share: float) -> float:
+    from scipy.stats import norm
+
+    return float(norm.ppf(share))
+
+
 def detectable_difference(n: int, discordant: float, alpha: float = ALPHA) -> float | None:
     """Smallest difference of two shares that `n` paired questions show with 80% power.
 
@@ -174,7 +186,7 @@ def detectable_difference(n: int, discordant: float, alpha: float = ALPHA) -> fl
     """
     if n == 0 or discordant <= 0:
         return None
-    z_alpha, z_power = float(norm.ppf(1 - alpha / 2)), float(norm.ppf(POWER))
+    z_alpha, z_power = _normal_quantile(1 - alpha / 2), _normal_quantile(POWER)
     low, high = 0.0, discordant
 
     def shown(difference: float) -> bool:
@@ -195,7 +207,7 @@ def questions_needed(difference: float, discordant: float) -> int | None:
     difference = abs(difference)
     if difference <= 0 or discordant < difference:
         return None
-    z_alpha, z_power = float(norm.ppf(1 - ALPHA / 2)), float(norm.ppf(POWER))
+    z_alpha, z_power = _normal_quantile(1 - ALPHA / 2), _normal_quantile(POWER)
     spread = math.sqrt(max(discordant - difference**2, 0.0))
     return math.ceil(((z_alpha * math.sqrt(discordant) + z_power * spread) / difference) ** 2)
 

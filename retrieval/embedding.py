@@ -13,6 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from core.errors import EngineError
+from core.libraries import prepare_libraries
 from core.loading import Loading
 from core.settings import Settings
 from retrieval.passages import Array, Embedder
@@ -32,6 +33,7 @@ def open_embedder(settings: Settings, loading: Loading | None = None) -> Embedde
     Raises:
         EngineError: neither 'embedded' nor a sentence-transformers folder.
     """
+    prepare_libraries(allow_downloads=settings.allow_downloads)
     folder = _embedded_folder() if settings.embedder == "embedded" else Path(settings.embedder)
     if not (folder / "modules.json").is_file() or not (folder / "tokenizer.json").is_file():
         raise EngineError(

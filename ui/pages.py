@@ -33,8 +33,11 @@ def build_pages(services: Services) -> Any:
         title="Inhouse", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86_400)
     ) as blocks:
         ask_page(blocks, services)
-    for name, path, build in _PAGES:
-        with blocks.route(name, path):
+        for name, path, build in _PAGES:
+            # As `blocks.route` does, which must be left and entered: each time Gradio then makes
+            # its whole server anew.
+            blocks.pages.append((path, name, True))
+            blocks.current_page = path
             build(blocks, services)
     return blocks
 
@@ -46,6 +49,8 @@ def mount_pages(app: FastAPI, blocks: Any, settings: Settings) -> None:
     # Gradio's places for events under way: an open answer takes one, though no thread.
     blocks.max_threads += settings.asks_in_all
     blocks.queue(api_open=False, default_concurrency_limit=16, status_update_rate="auto")
+    # How often Gradio looks for an event; its own 1,000 times a second keep an idle machine busy.
+    blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = 0.02
     # Gradio warns that its server-side rendering, which is off here, cannot serve several pages.
     warnings.filterwarnings("ignore", message="SSR mode is not supported", category=UserWarning)
     gr.mount_gradio_app(

@@ -77,7 +77,10 @@ class Services:
 
 
 def open_services(
-    home: Home, retrieval: Retrieval | None = None, assistant: Assistant | None = None
+    home: Home,
+    retrieval: Retrieval | None = None,
+    assistant: Assistant | None = None,
+    accounts: Accounts | None = None,
 ) -> Services:
     """Put the services of an installation together; models load when `readiness` begins.
 
@@ -85,9 +88,10 @@ def open_services(
         home: the installation.
         retrieval: another than the settings' own.
         assistant: another than the settings' own.
+        accounts: others than those that hash as the settings' own do.
     """
     home = fitted(home)
-    accounts = Accounts(home.database, home.settings)
+    accounts = accounts or Accounts(home.database, home.settings)
     retrieval = retrieval or open_retrieval(home)
     assistant = assistant or open_assistant(home, retrieval)
     conversations = Conversations(home.database)

@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import logging
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.engines.embedded import EMBEDDED_NAME, embedded_folder, embedded_gguf
 from core.errors import EngineError
+from core.libraries import prepare_libraries
 from core.settings import Settings
 from core.workspace import Workspace
 
@@ -38,7 +37,7 @@ def locate_model(settings: Settings, workspace: Workspace) -> ModelSource:
     Raises:
         EngineError: it is not there, or not in a form that may be loaded; with the remedy.
     """
-    prepare_environment(settings)
+    prepare_libraries(allow_downloads=settings.allow_downloads)
     if settings.model == "embedded":
         folder = embedded_folder(workspace.models)
         return ModelSource(EMBEDDED_NAME, folder, embedded_hash())
@@ -60,22 +59,6 @@ def embedded_hash() -> str:
         EngineError: its package is not installed.
     """
     return fingerprint([embedded_gguf()])
-
-
-def prepare_environment(settings: Settings) -> None:
-    """Set what the model libraries read when they are imported, so before their first import.
-
-    Forbids the Hugging Face libraries every connection, unless downloads are allowed.
-    """
-    # Threads that wait sleep soon instead of spinning: on a machine with other work, spinning
-    # holds the core that the awaited thread needs (measured: half the speed, thrice the CPU).
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not settings.allow_downloads:
-        for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
-            os.environ[variable] = "1"
 
 
 def fingerprint(files: Iterable[Path]) -> str:
@@ -100,7 +83,7 @@ def local_folder(settings: Settings) -> Path | None:
     folder = Path(settings.model).expanduser()
     if folder.is_dir():
         return folder
-    prepare_environment(settings)
+    prepare_libraries(allow_downloads=settings.allow_downloads)
     try:
         return _hub_folder(settings.model_copy(update={"allow_downloads": False}))
     except EngineError:

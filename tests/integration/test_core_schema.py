@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from core.database import Base, Database
+from core.database import MIGRATIONS, Base, Database
 from core.errors import WorkspaceError
 from core.home import Home, open_home
 from core.job_scheduler import PROJECT
@@ -38,6 +39,12 @@ def test_migrating_again_changes_nothing(any_home: Home) -> None:
     any_home.database.migrate()
     with any_home.database.session() as session:
         assert len(session.execute(text("SELECT version_num FROM alembic_version")).all()) == 1
+
+
+def test_the_last_file_is_the_newest_version() -> None:
+    """That nothing is to migrate is told by the files' names alone."""
+    files = [file.stem for file in (MIGRATIONS / "versions").glob("*.py")]
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [max(files)]
 
 
 def test_database_of_a_newer_version_is_refused_untouched(any_home: Home) -> None:

@@ -10,6 +10,7 @@ import pytest
 from assistant.answering import Assistant
 from assistant.modes import AnswerMode
 from assistant.shelf import Shelf
+from core.accounts import Accounts
 from core.errors import EngineError, InvalidInput
 from core.home import Home
 from core.permissions import Account, Role
@@ -18,6 +19,7 @@ from retrieval.service import open_retrieval
 from tests.eval_fakes import good_assistant, rows
 from tests.fakes import HashingEmbedder, ScriptedModel
 from tests.integration.test_eval_extras import BreakingJudge, judged_by_hand, opened
+from tests.quick import QUICK
 from ui.evaluation import EvaluationPage
 from ui.evaluation_form import judges, plan_of
 from ui.services import Services, open_services
@@ -32,8 +34,9 @@ def services(home: Home) -> Iterator[Services]:
     model = ScriptedModel(lambda _text, _adapter: "")
     # Nobody works on its queue: the job is looked at, and run here.
     made = open_services(
-        home, retrieval, Assistant(model, retrieval.retriever, Shelf(home), home.settings)
-    )
+        home, retrieval, Assistant(model, retrieval.retriever, Shelf(home), home.settings),
+        Accounts(home.database, home.settings, passwords=QUICK),
+    )  # fmt: skip
     made.accounts.create(BOSS.name, "forty-two open doors", BOSS.role)
     yield made
 
