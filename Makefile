@@ -41,7 +41,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 
 test: install-dev ## All tests: unit, integration, browser (sets up all it needs)
 	@sh tests/prepare.sh
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 \
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder \
 		tests/e2e tests/integration tests/attack tests/faults tests/unit tests/test_architecture.py
 
 coverage: install-dev ## All tests, with the share of lines and branches they reach

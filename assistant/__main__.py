@@ -1,6 +1,7 @@
 """`python -m assistant`: ask."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from assistant.modes import Answer, AnswerFinished, AnswerMode, TextDelta
@@ -14,7 +15,7 @@ from core.permissions import OPERATOR
 from retrieval.service import open_retrieval
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     line = CommandLine("python -m assistant", "Ask the assistant.")
     ask = line.add("ask", _ask, "Answer one question.")
@@ -30,7 +31,7 @@ def main() -> int:
     ask.add_argument(
         "--adapter", metavar="NAME", help="for tuned modes (default: the promoted adapter)"
     )
-    return line.run()
+    return line.run(argv)
 
 
 def _ask(call: Call) -> Report:

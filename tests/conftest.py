@@ -1,6 +1,7 @@
 """Fixtures every layer shares."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class FilesTogether(LoadFileScheduling):  # type: ignore[misc]
         return "e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
     """Say how two processes share the tests."""
     return FilesTogether(config, log)
@@ -40,9 +42,19 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of today's schema, migrated once for all tests that begin with it."""
+    opened = open_home(workspace=tmp_path_factory.mktemp("migrated") / "workspace")
+    opened.database.close()
+    return opened.workspace.root / "inhouse.db"
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
+def home(tmp_path: Path, migrated: Path) -> Iterator[Home]:
     """An empty installation on SQLite; the plain model reads whole chunks, so none is needed."""
+    (tmp_path / "workspace").mkdir(0o700)
+    shutil.copy(migrated, tmp_path / "workspace")
     opened = open_home(workspace=tmp_path / "workspace", evidence_finder="off", rag_reader="off")
     yield opened
     opened.database.close()

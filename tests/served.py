@@ -16,11 +16,14 @@ from fastapi import FastAPI
 from assistant.answering import Assistant
 from assistant.engines.base import LanguageModel
 from assistant.shelf import Shelf
+from core.accounts import Accounts
 from core.home import Home, open_home
+from core.passwords import Passwords
 from core.permissions import OPERATOR, Role
 from retrieval.passages import Embedder
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder, ScriptedModel
+from tests.quick import QUICK
 from ui.environment import prepare_environment
 
 PASSWORD = "forty-two open doors"
@@ -39,21 +42,41 @@ class Served:
 
     def client(self, name: str | None) -> httpx.Client:
         cookies = {"inhouse_session": self.tokens[name]} if name else {}
-        return httpx.Client(base_url=self.url, cookies=cookies, timeout=30)
+        return plain_client(self.url, cookies)
 
 
-def make_app(
-    home: Home, model: LanguageModel, embedder: Embedder | None = None
-) -> tuple[FastAPI, Any]:
-    """The application of an installation that answers with `model`, and its services."""
+def plain_client(url: str, cookies: dict[str, str], timeout: float = 30) -> httpx.Client:
+    """A client over plain HTTP, which need not read the certificates of the whole machine."""
+    return httpx.Client(base_url=url, cookies=cookies, timeout=timeout, verify=False)
+
+
+def make_services(
+    home: Home,
+    model: LanguageModel,
+    embedder: Embedder | None = None,
+    passwords: Passwords = QUICK,
+) -> Any:
+    """The services of an installation that answers with `model`."""
     prepare_environment(home.workspace.uploads, allow_downloads=False)
     # These import Gradio, which reads its environment while it is imported.
-    from ui.server import create_app
     from ui.services import open_services
 
     retrieval = open_retrieval(home, embedder or HashingEmbedder())
     assistant = Assistant(model, retrieval.retriever, Shelf(home), home.settings)
-    services = open_services(home, retrieval, assistant)
+    accounts = Accounts(home.database, home.settings, passwords=passwords)
+    return open_services(home, retrieval, assistant, accounts)
+
+
+def make_app(
+    home: Home,
+    model: LanguageModel,
+    embedder: Embedder | None = None,
+    passwords: Passwords = QUICK,
+) -> tuple[FastAPI, Any]:
+    """The application of an installation that answers with `model`, and its services."""
+    services = make_services(home, model, embedder, passwords)
+    from ui.server import create_app
+
     return create_app(services), services
 
 
@@ -62,9 +85,13 @@ def reply(text: str, adapter: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """With the evidence finder that the module names, or the one that needs no torch."""
     folder = tmp_path_factory.mktemp("served")
-    home = open_home(workspace=folder / "workspace", port=1)
+    finder = getattr(request.module, "FINDER", "words")
+    home = open_home(workspace=folder / "workspace", port=1, evidence_finder=finder)
     app, services = make_app(home, ScriptedModel(reply))
     for name, role in NAMES.items():
         services.accounts.create(name, PASSWORD, role, {"legal"} if name == "lena" else set())
@@ -111,13 +138,13 @@ def gradio_pages(app: FastAPI) -> Any:
     return next(one.get_blocks() for one in mounted if hasattr(one, "get_blocks"))
 
 
-def fire(client: httpx.Client, fn_index: int, data: list[Any]) -> dict[str, Any]:
-    """Call a page event by its number, as any program can; return its last message."""
-    body = {
-        "data": data,
-        "fn_index": fn_index,
-        "session_hash": f"s{fn_index}-{time.monotonic_ns()}",
-    }
+def fire(client: httpx.Client, fn_index: int, data: list[Any], session: str = "") -> dict[str, Any]:
+    """Call a page event by its number, as any program can; return its last message.
+
+    Without a `session` it is that of a page just opened, for which Gradio copies all pages.
+    """
+    session = session or f"s{fn_index}-{time.monotonic_ns()}"
+    body = {"data": data, "fn_index": fn_index, "session_hash": session}
     headers = {"content-type": "application/json"}
     joined = client.post("/gradio_api/queue/join", content=json.dumps(body), headers=headers)
     if joined.status_code != 200:

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,13 +51,20 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Everything in a file, which is read once for all tests."""
+    return list(ast.walk(ast.parse(path.read_text("utf-8"))))
 
 
-def imported(path: Path) -> Iterator[str]:
+@cache
+def imported(path: Path) -> list[str]:
     """Full names of all modules that `path` imports, also inside functions."""
-    for node in ast.walk(tree(path)):
+    return list(_imported(path))
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -113,7 +121,7 @@ def test_modules_do_not_import_in_circles() -> None:
 def test_modules_and_functions_stay_small(path: Path) -> None:
     lines = len(path.read_text("utf-8").splitlines())
     assert lines <= 400 or relative(path) in LARGER, f"{relative(path)}: {lines} lines"
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             name = f"{relative(path)}:{node.name}"
@@ -124,7 +132,7 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
 def test_laws_that_can_be_read_in_the_source(path: Path) -> None:
     for name in imported(path):
         assert name.split(".")[0] not in {"pickle", "dill", "cloudpickle", "joblib", "shelve"}
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant):
             forbidden = node.arg in {"trust_remote_code", "shell"} and node.value.value is True
             assert not forbidden, f"{relative(path)}:{node.value.lineno} {node.arg}=True"
@@ -146,7 +154,7 @@ def test_the_default_adapter_is_set_through_the_gate_only() -> None:
     doors = {
         relative(path)
         for path in [*SOURCES, *(ROOT / "sample").glob("*.py")]
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and node.attr == "set_default"
     }
     assert doors == {"eval/gate.py", "assistant/shelf.py"}

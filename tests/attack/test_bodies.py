@@ -12,6 +12,8 @@ from ui.asking import Asked, ask
 
 __all__ = ["served"]
 
+FINDER = "builtin"
+"""What is endless reaches the network, too."""
 MANY = b"[" + b"[]," * 1_200_000 + b"[]]"
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from core.permissions import Role, require_admin
-from tests.served import PASSWORD, Served, fire, handlers, served
+from tests.served import PASSWORD, Served, fire, handlers, plain_client, served
 from tests.waiting import eventually
 from ui.gate import PAGES
 
@@ -56,7 +56,7 @@ def second_admin(served: Served) -> httpx.Client:
     if "carl" not in {one.name for one in accounts.list()}:
         accounts.create("carl", PASSWORD, Role.ADMIN)
     token = accounts.sign_in("carl", PASSWORD, "test")
-    return httpx.Client(base_url=served.url, cookies={"inhouse_session": token}, timeout=30)
+    return plain_client(served.url, {"inhouse_session": token})
 
 
 def upload(client: httpx.Client, name: str, content: bytes) -> str:
@@ -154,8 +154,8 @@ def test_every_event_is_refused_before_gradio_to_whoever_may_not(served: Served)
     made = accounts.create(f"new {time.monotonic_ns()}", PASSWORD, Role.ADMIN)
     accounts.set_password(made.id, PASSWORD + "!")
     token = accounts.sign_in(made.name, PASSWORD + "!", "test")
-    fresh = httpx.Client(base_url=served.url, cookies={"inhouse_session": token})
-    forged = httpx.Client(base_url=served.url, cookies={"inhouse_session": "forged"})
+    fresh = plain_client(served.url, {"inhouse_session": token})
+    forged = plain_client(served.url, {"inhouse_session": "forged"})
     with fresh, forged, served.client(None) as nobody, served.client("anna") as anna:
         for number, fn, empty in handlers(served.pages):
             for client in (nobody, fresh, forged):
@@ -239,7 +239,7 @@ def test_halves_of_surrogate_pairs_and_nul_never_reach_a_handler(served: Served)
         for number, place in texts:
             data: list[Any] = [None] * len(served.pages.fns[number].inputs)
             data[place] = "\ud800 \0 \udfff"
-            result = fire(client, number, data)
+            result = fire(client, number, data, "one-page")
             assert "surrogate" not in result["text"], result
             assert "NUL" not in result["text"], result
 

@@ -174,12 +174,12 @@ def test_a_poisoned_upload_costs_the_poisoned_files_alone(home: Home, tmp_path: 
     }.items():
         (folder / name).write_bytes(content)
     home = Home(
-        home.settings.model_copy(update={"reading_seconds": 1.5}), home.workspace, home.database
+        home.settings.model_copy(update={"reading_seconds": 0.75}), home.workspace, home.database
     )
     retrieval = open_retrieval(home, HashingEmbedder())
     report = retrieval.ingestor.ingest([folder])
     assert [failure.path for failure in report.failed] == ["b-slow.pdf", "f-far.xlsx"]
-    assert "takes longer than the 6 seconds" in report.failed[0].reason
+    assert "takes longer than the 3 seconds" in report.failed[0].reason
     assert "INHOUSE_READING_SECONDS" in report.failed[0].reason
     assert [d.path for d in retrieval.library.documents(OPERATOR)] == [
         "a-good.md", "c-good.txt", "d-aliases.md", "e-templates.md", "g-good.html",

@@ -6,17 +6,17 @@ shown here is how figures reach a person, not how they come to be.
 
 import re
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from core.home import Home, open_home
+from core.permissions import Role
 from tests.e2e.conftest import SLOW, Desk
+from tests.fakes import ScriptedModel
 from tests.integration.test_eval_gate import measured, shelf_with
 from tests.integration.test_eval_watch import Office, lost_retriever
-from tests.running import PASSWORD, RunningApp
+from tests.served import PASSWORD, make_app, running
 
 pytestmark = pytest.mark.browser
 
@@ -39,22 +39,18 @@ def fill(home: Home) -> None:
 
 
 @pytest.fixture(scope="module")
-def desk(
-    browser: Browser, tmp_path_factory: pytest.TempPathFactory, models: Path
-) -> Iterator[Desk]:
-    workspace: Path = tmp_path_factory.mktemp("gate") / "workspace"
-    workspace.mkdir()
-    (workspace / "models").symlink_to(models)
-    home = open_home(workspace=workspace, rag_reader="off")
-    with closing(home.database):
-        fill(home)
-    off = {"INHOUSE_RAG_READER": "off"}
-    with RunningApp(workspace, "--no-sample", environment=off) as app:
-        desk = Desk(browser, app.url)
-        desk.sign_in("admin", app.first_password)
-        desk.change_password(app.first_password, PASSWORD)
+def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    workspace = tmp_path_factory.mktemp("gate") / "workspace"
+    home = open_home(workspace=workspace, port=1, rag_reader="off")
+    fill(home)
+    app, services = make_app(home, ScriptedModel())
+    services.accounts.create("boss", PASSWORD, Role.ADMIN)
+    with running(app) as url:
+        desk = Desk(browser, url)
+        desk.sign_in("boss", PASSWORD)
         yield desk
         desk.close()
+    services.close()
 
 
 def choose(desk: Desk, adapter: str) -> None:
@@ -80,7 +76,7 @@ def test_a_closed_gate_says_why_and_an_override_keeps_its_reason(desk: Desk) -> 
     page.get_by_role("button", name="Make it the default all the same").click()
     row = page.locator("table.list tbody tr", has_text="overridden")
     expect(row).to_contain_text("The regulator wants the new wording today.", timeout=SLOW)
-    expect(row).to_contain_text("admin")
+    expect(row).to_contain_text("boss")
     expect(page.locator("table.list tr", has_text="default").first).to_contain_text("summer")
     desk.open("/people")
     expect(page.locator("body")).to_contain_text("adapter.default", timeout=SLOW)

@@ -20,7 +20,7 @@ def make_adapter(
 ) -> AdapterRef:
     """Write an adapter whose weights are drawn with `seed`, large enough to change answers."""
     torch.manual_seed(seed)
-    base = AutoModelForCausalLM.from_pretrained(str(source.folder), dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(str(source.folder), dtype="auto")
     model = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules=targets))
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -1,9 +1,9 @@
 """An app in a process of its own, for tests that kill it: starts jobs and waits."""
 
-import json
-import sys
 import threading
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from core.home import open_home
 from core.jobs import Jobs, Patience
@@ -11,16 +11,11 @@ from core.jobs import Jobs, Patience
 MODULES = {"work": "tests.integration.core_job_handler"}
 
 
-def main() -> None:
-    """Submit a job with the payload in argv[3] and print its id; run until killed."""
-    home = open_home(workspace=Path(sys.argv[1]), database_url=sys.argv[2])
+def work(root: Path, url: str, payload: dict[str, Any], door: Connection) -> None:
+    """Submit a job with the payload and tell its id; run until killed."""
+    home = open_home(workspace=root, database_url=url)
     jobs = Jobs(home, MODULES, Patience(poll=0.05))
-    job_id = jobs.submit("work", json.loads(sys.argv[3]), title="of a parent to be killed")
+    job_id = jobs.submit("work", payload, title="of a parent to be killed")
     jobs.start()
-    sys.stdout.write(f"{job_id}\n")
-    sys.stdout.flush()
+    door.send(job_id)
     threading.Event().wait(120)
-
-
-if __name__ == "__main__":
-    main()

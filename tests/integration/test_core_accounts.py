@@ -22,6 +22,7 @@ from core.errors import (
 from core.home import Home
 from core.permissions import Role, require_account
 from core.tables import AccountRow, SessionRow
+from tests.quick import QUICK
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PASSWORD = "correct horse battery"
@@ -30,7 +31,8 @@ OTHER = "another long password"
 
 @pytest.fixture
 def accounts(any_home: Home) -> Accounts:
-    return Accounts(any_home.database, any_home.settings)
+    """Hashed quickly; what must be hashed as by default is, below."""
+    return Accounts(any_home.database, any_home.settings, passwords=QUICK)
 
 
 def test_first_run_makes_one_admin_who_must_choose_a_password(accounts: Accounts) -> None:
@@ -51,7 +53,7 @@ def test_first_run_makes_one_admin_who_must_choose_a_password(accounts: Accounts
 
 
 def test_two_first_runs_at_once_make_one_admin(any_home: Home) -> None:
-    several = [Accounts(any_home.database, any_home.settings) for _ in range(3)]
+    several = [Accounts(any_home.database, any_home.settings, passwords=QUICK) for _ in range(3)]
     barrier = threading.Barrier(3)
 
     def run(accounts: Accounts) -> tuple[str, str] | None:
@@ -76,7 +78,8 @@ def test_names_are_one_whatever_their_case(accounts: Accounts) -> None:
     assert (account.name, account.groups) == ("Ada Löve", frozenset({"hr", "legal"}))
 
 
-def test_only_hashes_are_stored(accounts: Accounts, any_home: Home) -> None:
+def test_only_hashes_are_stored(any_home: Home) -> None:
+    accounts = Accounts(any_home.database, any_home.settings)
     account = accounts.create("ada", PASSWORD, Role.EMPLOYEE)
     token = accounts.sign_in("ada", PASSWORD, "10.0.0.1")
     with any_home.database.session() as session:
@@ -228,7 +231,8 @@ def test_audit_tells_who_did_what(accounts: Accounts, any_home: Home) -> None:
 
 
 @ON_SQLITE
-def test_weaker_hashes_are_renewed(accounts: Accounts, any_home: Home) -> None:
+def test_weaker_hashes_are_renewed(any_home: Home) -> None:
+    accounts = Accounts(any_home.database, any_home.settings)
     account = accounts.create("ada", PASSWORD, Role.EMPLOYEE)
     weak = PasswordHasher(time_cost=1, memory_cost=64).hash(PASSWORD)
     with any_home.database.session() as session:

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
-from argon2 import PasswordHasher
 from sqlalchemy import select
 
 from core.accounts import Accounts
@@ -16,13 +15,11 @@ from core.errors import (
     TooManyRequests,
 )
 from core.home import Home
-from core.passwords import Passwords
 from core.permissions import Role
 from core.tables import FamiliarAddressRow, SignInFailureRow
+from tests.quick import QUICK
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-QUICK = Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-"""Who waits is counted here; how long a hash takes is not."""
 PASSWORD = "correct horse battery"
 OTHER = "another long password"
 

@@ -1,10 +1,9 @@
 """Jobs with real child processes: run, stop, queue, die, come back."""
 
-import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from core.job_scheduler import PROJECT
 from core.job_store import Claim, JobStore
 from core.jobs import Job, Jobs, JobState, Patience
 from core.processes import ProcessId
+from tests.integration import core_job_parent
 from tests.integration.core_job_parent import MODULES
 from tests.waiting import eventually
 
@@ -68,8 +68,13 @@ def desk(any_home: Home, tmp_path: Path) -> Iterator[Desk]:
 
 
 def finished(jobs: Jobs, job_id: int) -> Job:
-    eventually(lambda: not jobs.get(job_id).active)
-    return jobs.get(job_id)
+    def over() -> Job | None:
+        job = jobs.get(job_id)
+        if job.active:
+            time.sleep(0.1)  # each look is a query, and most of the time a process is starting
+        return None if job.active else job
+
+    return eventually(over)  # type: ignore[no-any-return]
 
 
 def lines(jobs: Jobs, job_id: int) -> list[str]:
@@ -294,22 +299,32 @@ def test_close_forces_a_deaf_child_and_keeps_its_job(desk: Desk) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
+@pytest.fixture(scope="module")
+def processes() -> Any:
+    """Parents come from a process that has imported all once: a start takes a moment."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([core_job_parent.__name__])
+    return context
+
+
 @pytest.fixture
-def killed_parent(desk: Desk) -> Iterator[Callable[..., tuple[int, int]]]:
+def killed_parent(desk: Desk, processes: Any) -> Iterator[Callable[..., tuple[int, int]]]:
     """Run an app elsewhere until its job's first step, then kill -9 it: (job id, child pid)."""
     children: list[int] = []
 
     def run(**payload: Any) -> tuple[int, int]:
-        url = desk.home.settings.database_url
-        command = [
-            sys.executable, "-m", "tests.integration.core_job_parent",
-            str(desk.home.workspace.root), url, json.dumps(desk.payload(**payload)),
-        ]  # fmt: skip
-        with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as parent:
-            assert parent.stdout
-            job_id = int(parent.stdout.readline())
-            eventually(lambda: desk.reached(job_id, 1))
-            parent.kill()
+        here, there = processes.Pipe(duplex=False)
+        root, url = desk.home.workspace.root, desk.home.settings.database_url
+        given = (root, url, desk.payload(**payload), there)
+        parent = processes.Process(target=core_job_parent.work, args=given)
+        parent.start()
+        there.close()
+        job_id = here.recv()
+        here.close()
+        eventually(lambda: desk.reached(job_id, 1))
+        parent.kill()
+        parent.join(60)
+        assert parent.exitcode == -signal.SIGKILL
         children.extend(desk.pids(job_id))
         return job_id, desk.pids(job_id)[0]
 

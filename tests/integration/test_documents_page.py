@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from assistant.answering import Assistant
 from assistant.shelf import Shelf
+from core.accounts import Accounts
 from core.errors import Conflict, InvalidInput
 from core.home import open_home
 from core.job_store import JobStore
@@ -20,6 +21,7 @@ from retrieval.library import Document
 from retrieval.origins import SameName
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder, ScriptedModel
+from tests.quick import QUICK
 from ui.environment import prepare_environment
 
 PASSWORD = "forty-two open doors"
@@ -76,7 +78,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
     retrieval = open_retrieval(home, HashingEmbedder())
     assistant = Assistant(ScriptedModel(), retrieval.retriever, Shelf(home), home.settings)
-    services = open_services(home, retrieval, assistant)
+    accounts = Accounts(home.database, home.settings, passwords=QUICK)
+    services = open_services(home, retrieval, assistant, accounts)
     boss = services.accounts.create("boss", PASSWORD, Role.ADMIN)
     services.accounts.create("lena", PASSWORD, Role.EMPLOYEE, {"Legal "})
     yield Desk(services, DocumentsPage(services), boss, folder)

@@ -1,9 +1,12 @@
-"""The real engine with the embedded model and real adapters."""
+"""The real engine and real adapters.
+
+With the embedded model where what it says matters, and where batches, streams and adapters must
+not mix; else with a tiny one.
+"""
 
 import itertools
 import shutil
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,15 +14,17 @@ import pytest
 
 from assistant.engines.base import AdapterRef, LanguageModel, Sampling
 from assistant.engines.embedded import embedded_folder
-from assistant.engines.source import ModelSource, locate_model
+from assistant.engines.source import ModelSource, fingerprint, locate_model
 from assistant.engines.transformers_engine import TransformersModel
 from assistant.modes import Message
 from assistant.prompts import render
 from assistant.service import open_model
 from core.errors import AdapterError, EngineError, Stopped
 from core.home import Home
+from core.settings import Settings
 from retrieval.passages import Passage
 from tests.integration.adapters import make_adapter
+from tests.integration.tiny_model import write_tiny_model
 
 QUESTIONS = (
     "What is the capital of France?",
@@ -29,13 +34,16 @@ QUESTIONS = (
     "Explain what a token is.",
 )
 GREEDY = Sampling(20)
+SHORT = Sampling(10)
+"""For the embedded model, which takes a tenth of a second a token."""
+ATTENTION = ["q_proj", "v_proj"]
+EVERYTHING = ["q_proj", "v_proj", "up_proj", "down_proj"]
 
 
 @dataclass(frozen=True)
 class Pair:
     first: AdapterRef
     second: AdapterRef
-    foreign: AdapterRef
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +52,28 @@ def source(model_home: Home) -> ModelSource:
 
 
 @pytest.fixture(scope="module")
-def adapters(source: ModelSource, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    root = tmp_path_factory.mktemp("adapters")
-    attention, everything = ["q_proj", "v_proj"], ["q_proj", "v_proj", "up_proj", "down_proj"]
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
+    texts = [*(m.content for question in QUESTIONS for m in render(question, None)), "word word"]
+    folder = write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny", texts, 3, context=4096)
+    return ModelSource("tiny", folder, fingerprint(folder.glob("*.safetensors")))
+
+
+def made_for(source: ModelSource, root: Path) -> Pair:
     return Pair(
-        make_adapter(root / "first", source, seed=1, targets=attention),
-        make_adapter(root / "second", source, seed=2, targets=everything),
-        make_adapter(root / "foreign", source, seed=3, targets=attention, base_hash="f" * 64),
+        make_adapter(root / "first", source, seed=1, targets=ATTENTION),
+        make_adapter(root / "second", source, seed=2, targets=EVERYTHING),
     )
+
+
+@pytest.fixture(scope="module")
+def adapters(tiny: ModelSource, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return made_for(tiny, tmp_path_factory.mktemp("adapters"))
+
+
+@pytest.fixture
+def model(tiny: ModelSource) -> TransformersModel:
+    """An engine with the tiny model that has not met an adapter yet."""
+    return TransformersModel(tiny, Settings(device="cpu", dtype="fp32"))
 
 
 def said(
@@ -82,16 +104,17 @@ def test_a_batch_says_what_streams_say(embedded_model: LanguageModel) -> None:
     passage = Passage(1, 1, "a.md", "Leave", "", "Employees get 28 days of paid leave.", 0.9)
     prompts = [render(question, None) for question in QUESTIONS]
     prompts += [render("How many days of leave?", [passage] * n) for n in (1, 3)]
-    batch = embedded_model.generate_batch(prompts, adapter=None, sampling=GREEDY)
+    batch = embedded_model.generate_batch(prompts, adapter=None, sampling=SHORT)
+    assert {one.cut_off for one in batch} == {True, False}
     for prompt, one in zip(prompts, batch, strict=True):
-        alone = "".join(embedded_model.stream(prompt, adapter=None, sampling=GREEDY))
+        alone = "".join(embedded_model.stream(prompt, adapter=None, sampling=SHORT))
         assert one.text == alone
         assert one.prompt_tokens == embedded_model.count_tokens(prompt)
-        assert 0 < one.answer_tokens <= GREEDY.max_tokens
-        assert one.cut_off == (one.answer_tokens == GREEDY.max_tokens)
+        assert 0 < one.answer_tokens <= SHORT.max_tokens
+        assert one.cut_off == (one.answer_tokens == SHORT.max_tokens)
         assert one.mean_logprob is not None
         assert -20 < one.mean_logprob < 0
-    assert embedded_model.generate_batch([], adapter=None, sampling=GREEDY) == []
+    assert embedded_model.generate_batch([], adapter=None, sampling=SHORT) == []
 
 
 def test_pieces_are_whole_letters(embedded_model: LanguageModel) -> None:
@@ -102,20 +125,18 @@ def test_pieces_are_whole_letters(embedded_model: LanguageModel) -> None:
     assert "�" not in "".join(pieces[:-1])
 
 
-def test_sampling_repeats_with_its_seed(embedded_model: LanguageModel) -> None:
+def test_sampling_repeats_with_its_seed(model: TransformersModel) -> None:
     warm = [Sampling(16, temperature=1.5, seed=seed) for seed in (1, 1, 2)]
-    first, again, other = (said(embedded_model, QUESTIONS[4], sampling=s) for s in warm)
+    first, again, other = (said(model, QUESTIONS[4], sampling=s) for s in warm)
     assert first == again
     assert first != other
-    (batch,) = embedded_model.generate_batch(
-        [render(QUESTIONS[4], None)], adapter=None, sampling=warm[0]
-    )
+    (batch,) = model.generate_batch([render(QUESTIONS[4], None)], adapter=None, sampling=warm[0])
     assert batch.text == first
 
 
-def test_a_stop_stops_within_a_token(embedded_model: LanguageModel) -> None:
+def test_a_stop_stops_within_a_token(model: TransformersModel) -> None:
     heard: list[str] = []
-    for piece in embedded_model.stream(
+    for piece in model.stream(
         render(QUESTIONS[4], None),
         adapter=None,
         sampling=Sampling(200),
@@ -126,24 +147,24 @@ def test_a_stop_stops_within_a_token(embedded_model: LanguageModel) -> None:
 
 
 def test_a_stopped_batch_ends_within_a_token_and_the_next_is_untouched(
-    embedded_model: LanguageModel,
+    model: TransformersModel,
 ) -> None:
     prompts = [render(question, None) for question in QUESTIONS]
-    whole = embedded_model.generate_batch(prompts, adapter=None, sampling=GREEDY)
+    whole = model.generate_batch(prompts, adapter=None, sampling=GREEDY)
     for passes in (1, 4):
         asked = itertools.count(1)
         with pytest.raises(Stopped, match="none of them is kept"):
-            embedded_model.generate_batch(
+            model.generate_batch(
                 prompts,
                 adapter=None,
                 sampling=GREEDY,
                 cancelled=lambda asked=asked, passes=passes: next(asked) >= passes,  # type: ignore[misc]
             )
         assert next(asked) == passes + 1
-    assert embedded_model.generate_batch(prompts, adapter=None, sampling=GREEDY) == whole
+    assert model.generate_batch(prompts, adapter=None, sampling=GREEDY) == whole
 
 
-def test_a_stop_is_heard_while_a_long_prompt_is_read(embedded_model: LanguageModel) -> None:
+def test_a_stop_is_heard_while_a_long_prompt_is_read(model: TransformersModel) -> None:
     asked = 0
 
     def cancelled() -> bool:
@@ -152,16 +173,17 @@ def test_a_stop_is_heard_while_a_long_prompt_is_read(embedded_model: LanguageMod
         return asked == 2
 
     long = [Message("user", "word " * 1500)]
-    stream = embedded_model.stream(long, adapter=None, sampling=Sampling(8), cancelled=cancelled)
+    stream = model.stream(long, adapter=None, sampling=Sampling(8), cancelled=cancelled)
     assert list(stream) == []
     assert asked == 2
 
 
 def test_two_adapters_at_the_same_time_never_mix(
-    embedded_model: LanguageModel, adapters: Pair
+    embedded_model: LanguageModel, source: ModelSource, tmp_path: Path
 ) -> None:
-    kinds = (None, adapters.first, adapters.second)
-    solo = {adapter: said(embedded_model, QUESTIONS[4], adapter) for adapter in kinds}
+    made = made_for(source, tmp_path)
+    kinds = (None, made.first, made.second)
+    solo = {adapter: said(embedded_model, QUESTIONS[4], adapter, SHORT) for adapter in kinds}
     assert len(set(solo.values())) == 3, "the adapters must make a difference"
     turns: list[AdapterRef | None] = []
     heard: dict[AdapterRef | None, str] = {}
@@ -171,7 +193,7 @@ def test_two_adapters_at_the_same_time_never_mix(
         together.wait(30)
         text = ""
         for piece in embedded_model.stream(
-            render(QUESTIONS[4], None), adapter=adapter, sampling=GREEDY
+            render(QUESTIONS[4], None), adapter=adapter, sampling=SHORT
         ):
             turns.append(adapter)
             text += piece
@@ -187,77 +209,91 @@ def test_two_adapters_at_the_same_time_never_mix(
     assert switches > 10, "the streams did not interleave"
 
 
-def test_a_batch_beside_a_stream_never_mixes(embedded_model: LanguageModel, adapters: Pair) -> None:
+def test_a_batch_beside_a_stream_never_mixes(model: TransformersModel, adapters: Pair) -> None:
     prompts = [render(question, None) for question in QUESTIONS[:3]]
-    alone = embedded_model.generate_batch(prompts, adapter=adapters.second, sampling=GREEDY)
-    solo = said(embedded_model, QUESTIONS[4], adapters.first)
+    long = Sampling(60)
+    alone = model.generate_batch(prompts, adapter=adapters.second, sampling=long)
+    solo = said(model, QUESTIONS[4], adapters.first, long)
+    assert solo != said(model, QUESTIONS[4], None, long)
+    turns: list[str] = []
     results: list[str] = []
-    thread = threading.Thread(
-        target=lambda: results.append(said(embedded_model, QUESTIONS[4], adapters.first))
-    )
+    together = threading.Barrier(2)
+
+    def heard(who: str) -> bool:
+        turns.append(who)
+        return False
+
+    def talk() -> None:
+        together.wait(30)
+        pieces = model.stream(
+            render(QUESTIONS[4], None), adapter=adapters.first, sampling=long,
+            cancelled=lambda: heard("stream"),
+        )  # fmt: skip
+        results.append("".join(pieces))
+
+    thread = threading.Thread(target=talk)
     thread.start()
-    beside = embedded_model.generate_batch(prompts, adapter=adapters.second, sampling=GREEDY)
+    together.wait(30)
+    beside = model.generate_batch(
+        prompts, adapter=adapters.second, sampling=long, cancelled=lambda: heard("batch")
+    )
     thread.join(120)
     assert [g.text for g in beside] == [g.text for g in alone]
     assert results == [solo]
-
-
-@pytest.fixture(scope="module")
-def fresh(model_home: Home, source: ModelSource) -> Iterator[TransformersModel]:
-    """A second engine that has not met an adapter yet."""
-    yield TransformersModel(source, model_home.settings)
+    assert sum(a != b for a, b in itertools.pairwise(turns)) > 10, "they did not interleave"
 
 
 def test_loaded_adapters_leave_the_base_unchanged_to_the_bit(
-    fresh: TransformersModel, adapters: Pair
+    model: TransformersModel, adapters: Pair
 ) -> None:
     prompts = [render(question, None) for question in QUESTIONS[:2]]
-    before = fresh.generate_batch(prompts, adapter=None, sampling=GREEDY)
+    before = model.generate_batch(prompts, adapter=None, sampling=GREEDY)
     for adapter in (adapters.first, adapters.second):
-        said(fresh, QUESTIONS[4], adapter, Sampling(2))
-    after = fresh.generate_batch(prompts, adapter=None, sampling=GREEDY)
+        said(model, QUESTIONS[4], adapter, Sampling(2))
+    after = model.generate_batch(prompts, adapter=None, sampling=GREEDY)
     assert before == after
 
 
-def test_an_adapter_of_another_base_is_refused(
-    fresh: TransformersModel, adapters: Pair, source: ModelSource
-) -> None:
-    with pytest.raises(AdapterError, match=f"AnotherModel-1B.*{source.name}"):
-        said(fresh, QUESTIONS[4], adapters.foreign)
+def test_an_adapter_of_another_base_is_refused(model: TransformersModel, tmp_path: Path) -> None:
+    other = make_adapter(
+        tmp_path / "foreign", model.source, seed=3, targets=ATTENTION, base_hash="f" * 64
+    )
+    with pytest.raises(AdapterError, match=f"AnotherModel-1B.*{model.source.name}"):
+        said(model, QUESTIONS[4], other)
 
 
 def test_a_damaged_adapter_is_refused_and_others_go_on(
-    fresh: TransformersModel, adapters: Pair, tmp_path: Path
+    model: TransformersModel, adapters: Pair, tmp_path: Path
 ) -> None:
-    good = said(fresh, QUESTIONS[4], adapters.first)
+    good = said(model, QUESTIONS[4], adapters.first)
     folder = tmp_path / "first"
     shutil.copytree(adapters.first.path, folder)
     weights = folder / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     with pytest.raises(AdapterError, match="no longer has the hash"):
-        said(fresh, QUESTIONS[4], replace(adapters.first, path=folder, hash="0" * 64))
+        said(model, QUESTIONS[4], replace(adapters.first, path=folder, hash="0" * 64))
     with pytest.raises(AdapterError, match="damaged"):
-        said(fresh, QUESTIONS[4], AdapterRef("gone", tmp_path / "gone", "1" * 64))
-    assert said(fresh, QUESTIONS[4], adapters.first) == good
+        said(model, QUESTIONS[4], AdapterRef("gone", tmp_path / "gone", "1" * 64))
+    assert said(model, QUESTIONS[4], adapters.first) == good
 
 
 def test_an_adapter_of_other_shapes_is_refused(
-    fresh: TransformersModel, adapters: Pair, tmp_path: Path
+    model: TransformersModel, adapters: Pair, tmp_path: Path
 ) -> None:
-    plain = said(fresh, QUESTIONS[1])
+    plain = said(model, QUESTIONS[1])
     folder = tmp_path / "shapes"
     shutil.copytree(adapters.first.path, folder)
     (folder / "manifest.json").unlink()
     config = folder / "adapter_config.json"
     config.write_text(config.read_text().replace('"r": 4', '"r": 8'))
     renamed = AdapterRef("shapes", folder, adapters.first.hash)
-    good = said(fresh, QUESTIONS[4], adapters.first)
-    fresh._adapters._limit = 1
-    said(fresh, QUESTIONS[4], adapters.second, Sampling(1))
+    good = said(model, QUESTIONS[4], adapters.first)
+    model._adapters._limit = 1
+    said(model, QUESTIONS[4], adapters.second, Sampling(1))
     with pytest.raises(AdapterError, match="does not fit the model"):
-        said(fresh, QUESTIONS[4], renamed)
-    assert said(fresh, QUESTIONS[1]) == plain
-    assert said(fresh, QUESTIONS[4], adapters.first) == good, "comes back after eviction"
+        said(model, QUESTIONS[4], renamed)
+    assert said(model, QUESTIONS[1]) == plain
+    assert said(model, QUESTIONS[4], adapters.first) == good, "comes back after eviction"
 
 
 def test_a_prompt_beyond_the_context_is_refused(embedded_model: LanguageModel) -> None:
@@ -283,10 +319,10 @@ def test_a_model_that_is_not_there_names_the_remedy(model_home: Home) -> None:
 
 
 def test_a_damaged_model_folder_is_named(
-    model_home: Home, source: ModelSource, tmp_path: Path
+    model_home: Home, tiny: ModelSource, tmp_path: Path
 ) -> None:
     folder = tmp_path / "broken"
-    shutil.copytree(source.folder, folder)
+    shutil.copytree(tiny.folder, folder)
     (folder / "model.safetensors").write_bytes(b"\x00" * 100)
     settings = model_home.settings.model_copy(update={"model": str(folder)})
     with pytest.raises(EngineError, match=r"broken.*cannot be loaded"):

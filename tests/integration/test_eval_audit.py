@@ -10,9 +10,10 @@ from assistant.modes import AnswerMode
 from core.errors import EngineError, InvalidInput, NotFound
 from core.home import Home
 from core.progress import Silent
+from eval.__main__ import commands
 from eval.arms import Plan
 from eval.audit import Audits
-from eval.evaluations import Evaluations, QuestionSets
+from eval.evaluations import Evaluations
 from tests.integration.tiny_model import write_tiny_model
 
 PLAN = Plan(modes=(AnswerMode.BASE,), latency_sample=0)
@@ -55,6 +56,7 @@ def test_an_audit_is_kept_with_table_and_plot(home: Home) -> None:
     number = audits.create([model_folder(home, "small"), model_folder(home, "large")], [], PLAN)
     audit = audits.run(number, Silent())
     assert [(one.parameters, one.licence) for one in audit.results] == [(12, "apache-2.0")] * 2
+    assert [one.quality for one in audit.results] == [None, None]
     assert audit.finished_at is not None
     page = audits.report_path(number).read_text("utf-8")
     assert page.count("<svg") == 1
@@ -89,24 +91,34 @@ def test_what_cannot_be_audited_is_refused_before_anything_is_measured(home: Hom
         audits.create(["embedded"], [], Plan(modes=(AnswerMode.TUNED,), adapters=("a",)))
 
 
-def test_two_real_models_side_by_side(model_home: Home, tmp_path: Path) -> None:
+def test_two_real_models_side_by_side(
+    model_home: Home,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By the command line, which measures each in a process of its own."""
+    monkeypatch.setenv("INHOUSE_ANSWER_TOKENS", "12")
     tiny = write_tiny_model(tmp_path / "tiny", ["What is the capital of France? It is Paris."])
-    questions = QuestionSets(model_home).add(QUESTIONS, "two questions")
-    audits = Audits(model_home)
-    number = audits.create(["embedded", str(tiny)], [questions.id], PLAN)
-    first, second = audits.run(number, Silent()).results
-    assert 130e6 < (first.parameters or 0) < 140e6
-    assert (second.parameters or 0) < 1e6
-    assert (first.licence, second.licence) == ("apache-2.0", "")
-    assert second.context_tokens == 1024
-    assert first.memory_mb > second.memory_mb
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text("\n".join(json.dumps(question) for question in QUESTIONS), "utf-8")
+    command = ["audit", "embedded", str(tiny), "--questions", str(questions), "--json"]
+    code = commands().run([*command, "--workspace", str(model_home.workspace.root)])
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    found = json.loads(printed.out)
+    first, second = found["models"]
+    assert [one["model"] for one in (first, second)] == ["embedded", str(tiny)]
+    assert 130e6 < first["parameters"] < 140e6
+    assert 0 < second["parameters"] < 1e6
+    assert (first["licence"], second["licence"]) == ("apache-2.0", "")
+    assert (first["context_tokens"], second["context_tokens"]) == (8192, 1024)
+    assert first["memory_mb"] > second["memory_mb"]
     for one in (first, second):
-        assert one.load_s > 0
-        assert one.first_token_s > 0
-        assert one.tokens_per_s > 0
-        assert one.quality is not None
-        assert one.quality["base"]["correct"]["n"] == 2
-    page = audits.report_path(number).read_text("utf-8")
-    assert "handled rightly" in page
+        assert one["load_s"] > 0
+        assert one["first_token_s"] > 0
+        assert one["tokens_per_s"] > 0
+        assert one["quality"]["base"]["correct"]["n"] == 2
+    assert "handled rightly" in Path(found["report"]).read_text("utf-8")
     plans = [one.plan.models for one in Evaluations(model_home).list()[:2]]
     assert plans == [(str(tiny),), ("embedded",)]

@@ -13,9 +13,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.home import open_home
 from core.progress import Silent
+from eval.__main__ import commands
 from retrieval.service import open_retrieval
 from tests.eval_fakes import FACTS, rows
 from tests.integration.tiny_model import write_tiny_model
@@ -25,6 +27,17 @@ ROOT = Path(__file__).resolve().parents[2]
 QUESTIONS = 26
 ROWS = 2 * QUESTIONS
 """Two modes."""
+AS_MODULE = """
+import json, runpy, sys
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["eval", *arguments]
+    try:
+        runpy.run_module("eval", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if ended.code:
+            raise
+"""
+"""`python -m eval` with one list of arguments after the other: libraries are loaded once."""
 
 
 @pytest.fixture(scope="module")
@@ -43,30 +56,35 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
-def evaluate(folder: Path, workspace: str, *more: str) -> subprocess.Popen[str]:
-    """`python -m eval run` in a process of its own."""
-    environment = {
-        **os.environ,
+def command(folder: Path, workspace: str, *more: str) -> list[str]:
+    """What follows `python -m eval`."""
+    return [
+        "run", "--questions", str(folder / "questions.jsonl"),
+        "--modes", "base,rag", "--batch", "2", "--latency-sample", "0",
+        "--workspace", str(folder / workspace), "--json", *more,
+    ]  # fmt: skip
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {
         "INHOUSE_MODEL": str(folder / "tiny-model"),
         "INHOUSE_ANSWER_TOKENS": "24",
         "INHOUSE_EVIDENCE_FINDER": "words",
         "INHOUSE_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
-    command = [
-        sys.executable, "-m", "eval", "run", "--questions", str(folder / "questions.jsonl"),
-        "--modes", "base,rag", "--batch", "2", "--latency-sample", "0",
-        "--workspace", str(folder / workspace), "--json", *more,
-    ]  # fmt: skip
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
 
 
-def finished(process: subprocess.Popen[str]) -> None:
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
+def evaluate_here(folder: Path, workspace: str, *more: str) -> None:
+    """`python -m eval run` within this process, which has the model's libraries loaded."""
+    threads = torch.get_num_threads()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment(folder).items():
+                patch.setenv(name, value)
+            assert commands().run(command(folder, workspace, *more)) == 0
+    finally:
+        torch.set_num_threads(threads)
 
 
 def answered(workspace: Path) -> int:
@@ -77,25 +95,32 @@ def answered(workspace: Path) -> int:
 
 @pytest.fixture(scope="module")
 def straight(prepared: Path) -> Path:
-    """The workspace of an evaluation that nothing disturbed."""
-    shutil.copytree(prepared / "home", prepared / "straight")
-    finished(evaluate(prepared, "straight"))
+    """The workspace of an evaluation that nothing disturbed.
+
+    Beside it lies `killed`: the same process began a second evaluation there, and was killed.
+    """
+    for name in ("straight", "killed"):
+        shutil.copytree(prepared / "home", prepared / name)
+    both = [command(prepared, name) for name in ("straight", "killed")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", AS_MODULE, json.dumps(both)],
+        cwd=ROOT, env={**os.environ, **environment(prepared)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    while process.poll() is None and answered(prepared / "killed") < ROWS // 2:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL, f"it was over before it could be killed: {said}"
     return prepared / "straight"
 
 
 def test_killed_half_way_and_resumed_the_report_is_the_same_to_the_byte(
     prepared: Path, straight: Path
 ) -> None:
-    shutil.copytree(prepared / "home", prepared / "killed")
-    process = evaluate(prepared, "killed")
-    while process.poll() is None and answered(prepared / "killed") < ROWS // 2:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, "it was over before it could be killed"
     kept = answered(prepared / "killed")
     assert ROWS // 2 <= kept < ROWS
-    finished(evaluate(prepared, "killed"))
+    evaluate_here(prepared, "killed")
     reports = [folder / "evaluations" / "1" for folder in (straight, prepared / "killed")]
     assert without_times(reports[0]) == without_times(reports[1])
     assert not (prepared / "killed" / "evaluations" / "2").exists(), "it went on with the first"
@@ -105,7 +130,7 @@ def test_answered_again_from_nothing_all_figures_are_the_same(
     prepared: Path, straight: Path
 ) -> None:
     shutil.copytree(prepared / "home", prepared / "again")
-    finished(evaluate(prepared, "again", "--fresh"))
+    evaluate_here(prepared, "again", "--fresh")
     one, other = (
         json.loads((folder / "evaluations" / "1" / "report.json").read_text("utf-8"))
         for folder in (straight, prepared / "again")

@@ -36,13 +36,17 @@ with open(os.environ["CONNECTIONS"], "a") as log:
 """
 
 
-def test_a_full_chat_and_an_ingest_without_a_single_outgoing_connection(tmp_path: Path) -> None:
+def test_a_full_chat_and_an_ingest_without_a_single_outgoing_connection(
+    tmp_path: Path, models: Path
+) -> None:
     """Every process is watched from its first import on; any attempt raises and is recorded."""
     hook = tmp_path / "hook"
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(WATCH)
     log = tmp_path / "connections.log"
     workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "models").symlink_to(models)
     home = open_home(workspace=workspace)
     Accounts(home.database, home.settings).create("boss", PASSWORD, Role.ADMIN)
     home.database.close()

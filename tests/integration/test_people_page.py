@@ -9,13 +9,13 @@ import pytest
 from core.home import Home
 from core.permissions import Account, Role
 from tests.fakes import ScriptedModel
-from tests.served import PASSWORD, make_app
+from tests.served import PASSWORD, make_services
 
 
 @pytest.fixture
 def made(home: Home) -> Iterator[tuple[Any, Any, Account, Account]]:
     """The page, its services, an admin and an employee."""
-    _, services = make_app(home, ScriptedModel())
+    services = make_services(home, ScriptedModel())
     from ui.people import PeoplePage
 
     boss = services.accounts.create("boss", PASSWORD, Role.ADMIN)

@@ -27,66 +27,78 @@ def embedder() -> Embedder:
     return open_embedder(read_settings())
 
 
-def run(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "retrieval", *arguments, "--workspace", str(workspace)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+class Line:
+    """The command line within this process, which has the model's libraries loaded."""
+
+    def __init__(self, workspace: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self._workspace, self._capture = workspace, capture
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        self._capture.readouterr()
+        code = main([*arguments, f"--workspace={self._workspace}"])
+        printed = self._capture.readouterr()
+        return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
+
+    def report(self, *arguments: str) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
 
-def report(workspace: Path, *arguments: str) -> Any:
-    done = run(workspace, *arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture
+def line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Line:
+    return Line(tmp_path / "w", capfd)
 
 
-def test_json_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_shapes(tmp_path: Path, line: Line) -> None:
     docs = tmp_path / "docs"
     (docs / "it").mkdir(parents=True)
     (docs / "it" / "vpn.md").write_text("# VPN\n## Set-up\nInstall the client from the portal.")
     (docs / "leave.txt").write_text("Sick leave is twelve days a year.")
     (docs / "logo.png").write_bytes(b"\x89PNG")
-    workspace = tmp_path / "w"
-    # Within this process, which has the model's libraries loaded; the rest as programs.
-    groups = ["--groups", "Staff,hr"]
-    assert main(["ingest", str(docs), *groups, "--json", f"--workspace={workspace}"]) == 0
-    ingested = json.loads(capsys.readouterr().out)
+    ingested = line.report("ingest", str(docs), "--groups", "Staff,hr")
     assert ingested.keys() == {
         "documents", "chunks", "skipped", "failed", "notes", "seconds",
     }  # fmt: skip
     assert (ingested["documents"], ingested["chunks"], ingested["skipped"]) == (2, 2, 0)
     assert [failure["path"] for failure in ingested["failed"]] == ["logo.png"]
-    found = report(workspace, "search", "how many days can I be ill?", "--limit", "1")
+    found = line.report("search", "how many days can I be ill?", "--limit", "1")
     assert [hit.keys() for hit in found] == [{"rank", "document", "location", "score", "text"}]
     assert (found[0]["rank"], found[0]["document"]) == (1, "leave.txt")
     assert 0.2 < found[0]["score"] <= 1
-    listed = report(workspace, "list")["documents"]
+    listed = line.report("list")["documents"]
     assert [(d["document"], d["collection"], d["groups"]) for d in listed] == [
         ("it/vpn.md", str(docs), ["hr", "staff"]),
         ("leave.txt", str(docs), ["hr", "staff"]),
     ]
-    assert report(workspace, "delete", str(listed[0]["id"])) == {"deleted": 1}
-    assert "leave.txt" in run(workspace, "list").stdout
+    assert line.report("delete", str(listed[0]["id"])) == {"deleted": 1}
+    # As people start it; nothing here needs the model's libraries.
+    done = subprocess.run(
+        [sys.executable, "-m", "retrieval", "list", "--workspace", str(tmp_path / "w")],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "leave.txt" in done.stdout
+    assert "vpn.md" not in done.stdout
 
 
-def test_people_are_told_what_to_do(tmp_path: Path) -> None:
-    workspace = tmp_path / "w"
-    empty = run(workspace, "search", "anything")
+def test_people_are_told_what_to_do(tmp_path: Path, line: Line) -> None:
+    empty = line.run("search", "anything")
     assert (empty.returncode, empty.stderr) == (0, "")
     assert "python -m retrieval ingest" in empty.stdout
-    assert report(workspace, "search", "anything") == []
-    missing = run(workspace, "delete", "7")
+    assert line.report("search", "anything") == []
+    missing = line.run("delete", "7")
     assert (missing.returncode, missing.stdout) == (3, "")
     assert "no document 7" in missing.stderr
     bad = tmp_path / "bad.pdf"
     bad.write_bytes(b"not a pdf")
-    refused = run(workspace, "ingest", str(bad))
+    refused = line.run("ingest", str(bad))
     assert refused.returncode == 2
     assert "bad.pdf" in refused.stdout
 
 
 def test_pictures_are_one_line_for_people_and_each_its_own_for_programs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, line: Line
 ) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
@@ -95,15 +107,14 @@ def test_pictures_are_one_line_for_people_and_each_its_own_for_programs(
     for number in range(5):
         (docs / f"picture-{number}.png").write_bytes(b"\x89PNG")
         (docs / f"font-{number}.woff").write_bytes(b"wOFF")
-    command = ["ingest", str(docs), f"--workspace={tmp_path / 'w'}"]
-    assert main(command) == 0
-    told = capsys.readouterr().out
-    assert told.count(".png") == 1, told
-    assert "10 files: files of these kinds are not read: .woff (5), .png (5). Supported" in told
-    assert "font-0.woff, font-1.woff, font-2.woff and 7 more" in told
-    assert "empty.md: the file is empty" in told
-    assert main([*command, "--json"]) == 0
-    failed = json.loads(capsys.readouterr().out)["failed"]
+    done = line.run("ingest", str(docs))
+    assert done.returncode == 0
+    assert done.stdout.count(".png") == 1, done.stdout
+    said = "10 files: files of these kinds are not read: .woff (5), .png (5). Supported"
+    assert said in done.stdout
+    assert "font-0.woff, font-1.woff, font-2.woff and 7 more" in done.stdout
+    assert "empty.md: the file is empty" in done.stdout
+    failed = line.report("ingest", str(docs))["failed"]
     assert len(failed) == 11
     assert all(one.keys() == {"path", "reason"} and one["path"] in one["reason"] for one in failed)
 

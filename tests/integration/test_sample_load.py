@@ -56,9 +56,9 @@ def write_adapter(folder: Path) -> None:
 
 
 @pytest.fixture
-def with_adapter(without_adapter: Path) -> Path:
-    """The sample's folder with the files of an adapter."""
-    built = without_adapter / "adapter"
+def with_adapter(few_documents: Path) -> Path:
+    """A small sample's folder with the files of an adapter."""
+    built = few_documents / "adapter"
     write_adapter(built)
     return built
 
@@ -74,6 +74,19 @@ def without_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "sample"
     for part in ("documents", "questions"):
         shutil.copytree(sample.load.ROOT / part, root / part)
+    monkeypatch.setattr(sample.load, "ROOT", root)
+    return root
+
+
+@pytest.fixture
+def few_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with one document and a few questions: what becomes of an adapter needs no more."""
+    root = tmp_path / "sample"
+    (root / "documents").mkdir(parents=True)
+    shutil.copy(sample.load.ROOT / "documents" / "company" / "overview.md", root / "documents")
+    shutil.copytree(sample.load.ROOT / "questions", root / "questions")
+    for file in (root / "questions").iterdir():
+        file.write_text("".join(file.read_text("utf-8").splitlines(keepends=True)[:5]), "utf-8")
     monkeypatch.setattr(sample.load, "ROOT", root)
     return root
 
@@ -143,12 +156,12 @@ def test_the_adapter_is_installed_once_and_becomes_the_default(
 
 
 def test_an_adapter_built_later_is_loaded_by_a_later_call(
-    home: Home, retrieval: Retrieval, without_adapter: Path
+    home: Home, retrieval: Retrieval, few_documents: Path
 ) -> None:
     shelf = own_shelf(home)
     load_sample(home, retrieval, shelf, QuestionSets(home))
     assert shelf.list() == []
-    write_adapter(without_adapter / "adapter")
+    write_adapter(few_documents / "adapter")
     load_sample(home, retrieval, shelf, QuestionSets(home))
     assert [known.name for known in shelf.list()] == [ADAPTER]
 

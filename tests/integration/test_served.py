@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from assistant.modes import Answer, AnswerMode
@@ -12,7 +11,7 @@ from core.errors import NotFound
 from core.permissions import OPERATOR, Role, require_admin
 from retrieval.passages import Passage
 from tests.conversing import answered
-from tests.served import PASSWORD, Served, fire, handlers, served
+from tests.served import PASSWORD, Served, fire, handlers, plain_client, served
 from ui.gate import SMALL_BODY
 
 __all__ = ["served"]
@@ -46,7 +45,7 @@ def test_nobody_calls_events_without_signing_in(served: Served) -> None:
 
 def test_an_ended_session_closes_pages_and_events(served: Served) -> None:
     token = served.services.accounts.sign_in("anna", PASSWORD, "test")
-    with httpx.Client(base_url=served.url, cookies={"inhouse_session": token}) as client:
+    with plain_client(served.url, {"inhouse_session": token}) as client:
         assert client.get("/").status_code == 200
         served.services.accounts.sign_out(token)
         assert client.get("/").status_code == 303
@@ -107,7 +106,7 @@ def test_every_answer_carries_the_security_headers(served: Served) -> None:
 
 
 def test_the_session_cookie_is_closed_to_scripts_and_other_sites(served: Served) -> None:
-    with httpx.Client(base_url=served.url) as client:
+    with plain_client(served.url, {}) as client:
         form = {"name": "anna", "password": PASSWORD, "target": "//evil.example"}
         response = client.post("/sign-in", data=form)
         cookie = response.headers["set-cookie"].lower()
@@ -123,7 +122,7 @@ def test_a_first_password_opens_nothing_but_the_page_to_change_it(served: Served
     made = served.services.accounts.create("newbie", PASSWORD, Role.EMPLOYEE)
     served.services.accounts.set_password(made.id, PASSWORD + "!")
     token = served.services.accounts.sign_in("newbie", PASSWORD + "!", "test")
-    with httpx.Client(base_url=served.url, cookies={"inhouse_session": token}) as client:
+    with plain_client(served.url, {"inhouse_session": token}) as client:
         assert client.get("/").headers["location"] == "/password"
         assert client.get("/api/documents").status_code == 401
         different = {"old": PASSWORD + "!", "new": "a b c d e f g h", "again": "another"}

@@ -211,9 +211,12 @@ def with_documents(home: Home, folder: Path, groups: frozenset[str] = frozenset(
 
 
 def test_documents_are_shown_around_the_answer(here: Home, data: Path, tmp_path: Path) -> None:
-    retrieval = with_documents(here, tmp_path / "doors")
+    # The finder that reads words, not the network: what it finds is shown in the same way.
+    settings = here.settings.model_copy(update={"evidence_finder": "words"})
+    home = replace(here, settings=settings)
+    retrieval = with_documents(home, tmp_path / "doors")
     config = small(documents=True, passage_rounds=4, absent_share=0.3)
-    shown = preview_data(here, retrieval, check_data(here, data, config), config, count=40)
+    shown = preview_data(home, retrieval, check_data(home, data, config), config, count=40)
     answers = [example.answer for example in shown if "[1] Door" in example.prompt]
     assert any("]<|im_end|>" in answer for answer in answers)
     assert f"{REFUSAL}<|im_end|>" in answers

@@ -179,10 +179,11 @@ def test_deleting_a_set_deletes_its_versions_only(home: Home) -> None:
 @given(st.lists(st.tuples(st.sampled_from(["add", "change", "remove"]), st.integers(0, 9)),
                 max_size=8))  # fmt: skip
 def test_numbers_count_up_and_no_version_ever_changes(
-    tmp_path_factory: pytest.TempPathFactory, deeds: list[tuple[str, int]]
+    tmp_path_factory: pytest.TempPathFactory, migrated: Path, deeds: list[tuple[str, int]]
 ) -> None:
-    folder = tmp_path_factory.mktemp("versions")
-    home = open_home(workspace=folder / "workspace")
+    workspace = tmp_path_factory.mktemp("versions")
+    shutil.copy(migrated, workspace)
+    home = open_home(workspace=workspace)
     sets = QuestionSets(home)
     seen = [sets.add([ROW, OTHER], "s")]
     for step, (deed, at) in enumerate(deeds):
@@ -199,7 +200,8 @@ def test_numbers_count_up_and_no_version_ever_changes(
     assert [one.number for one in seen] == list(range(1, len(seen) + 1))
     assert all(len({q.id for q in one.questions}) == len(one.questions) for one in seen)
     home.database.close()
-    shutil.rmtree(folder)
+    home.database.close()
+    shutil.rmtree(workspace)
 
 
 def test_a_free_id_is_free() -> None:
