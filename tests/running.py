@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from tests.waiting import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "seven quiet lamps at noon"
 """What the tests choose at the first sign-in."""
@@ -50,7 +52,7 @@ class RunningApp:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         threading.Thread(target=self._read, daemon=True).start()
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -76,7 +78,7 @@ class RunningApp:
         """Press Ctrl-C and wait."""
         self.process.send_signal(signal.SIGINT)
         try:
-            return self.process.wait(60)
+            return self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise
@@ -84,7 +86,7 @@ class RunningApp:
     def kill(self) -> None:
         """Let the application die without a word; what it started lives on."""
         self.process.kill()
-        self.process.wait(60)
+        self.process.wait(PATIENCE_S)
 
     def __exit__(
         self,

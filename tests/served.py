@@ -24,6 +24,7 @@ from retrieval.passages import Embedder
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder, ScriptedModel
 from tests.quick import QUICK
+from tests.waiting import PATIENCE_S, eventually
 from ui.environment import prepare_environment
 
 PASSWORD = "forty-two open doors"
@@ -45,7 +46,7 @@ class Served:
         return plain_client(self.url, cookies)
 
 
-def plain_client(url: str, cookies: dict[str, str], timeout: float = 30) -> httpx.Client:
+def plain_client(url: str, cookies: dict[str, str], timeout: float = PATIENCE_S) -> httpx.Client:
     """A client over plain HTTP, which need not read the certificates of the whole machine."""
     return httpx.Client(base_url=url, cookies=cookies, timeout=timeout, verify=False)
 
@@ -122,15 +123,13 @@ class running:  # noqa: N801 - reads as a word in `with`
 
     def __enter__(self) -> str:
         self._thread.start()
-        deadline = time.monotonic() + 60
-        while not self._server.started and time.monotonic() < deadline:
-            time.sleep(0.05)
+        eventually(lambda: self._server.started)
         port = self._server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}"
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join(30)
+        self._thread.join(PATIENCE_S)
 
 
 def gradio_pages(app: FastAPI) -> Any:

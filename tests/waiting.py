@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+PATIENCE_S = 240.0
+"""For what happens for certain: a busy machine takes minutes, and only what hangs takes longer."""
+
 
 def complete(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end, in a thread: a browser that is open keeps a loop in this one."""
@@ -15,7 +18,7 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
         return pool.submit(asyncio.run, coroutine).result()
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
     """Look until `condition` holds, and return what it gave.
 
     Raises:

@@ -8,6 +8,7 @@ import pytest
 from assistant.modes import AnswerMode
 from core.permissions import Role
 from tests.served import Served, fire, handlers, served
+from tests.waiting import eventually
 from ui.asking import Asked, ask
 
 __all__ = ["served"]
@@ -86,9 +87,7 @@ def test_rights_that_changed_while_a_question_waited_count(served: Served) -> No
     try:
         # Asked by somebody as she was before: what is looked up is what she is now.
         turn = ask(services, lena, Asked("secret merger Zebra", [AnswerMode.RAG], None, None))
-        deadline = time.monotonic() + 30
-        while not turn.finished and time.monotonic() < deadline:
-            time.sleep(0.02)
+        eventually(lambda: turn.finished)
         (part,) = turn.parts
         assert "changed while this question waited" in part.problem
         assert part.passages == ()

@@ -20,7 +20,7 @@ from retrieval.passages import Array
 from tests.fakes import HashingEmbedder
 from tests.served import gradio_pages, make_app, plain_client, running
 from tests.slow_model import SlowModel
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 PASSWORD = "forty-two open doors"
 EACH, EVERYBODY = 45, 50
@@ -37,7 +37,7 @@ class HeldEmbedder(HashingEmbedder):
 
     def embed(self, texts: Any) -> Array:
         """Wait, then embed."""
-        assert self.loaded.wait(60)
+        assert self.loaded.wait(PATIENCE_S)
         return super().embed(texts)
 
 
@@ -54,7 +54,7 @@ class Crowd:
 
     def client(self, name: str | None) -> httpx.Client:
         cookies = {"inhouse_session": self.tokens[name]} if name else {}
-        return plain_client(self.url, cookies, timeout=60)
+        return plain_client(self.url, cookies, timeout=PATIENCE_S)
 
     def account(self, name: str) -> Account:
         found: Account = self.services.accounts.by_token(self.tokens[name])
@@ -134,16 +134,16 @@ def test_a_crowd_of_questions_leaves_health_sign_in_and_others_alone(crowd: Crow
         slowest = 0.0
         for _ in range(30):
             started = time.monotonic()
-            assert httpx.get(f"{crowd.url}/api/health", timeout=30, verify=False).status_code == 200
+            health = httpx.get(f"{crowd.url}/api/health", timeout=PATIENCE_S, verify=False)
+            assert health.status_code == 200
             slowest = max(slowest, time.monotonic() - started)
         assert slowest < BOUND
-        signed = httpx.post(
-            f"{crowd.url}/api/sign-in", json={"name": "lena", "password": PASSWORD}, timeout=10
-        )
+        lena = {"name": "lena", "password": PASSWORD}
+        signed = httpx.post(f"{crowd.url}/api/sign-in", json=lena, timeout=PATIENCE_S)
         assert signed.status_code == 200
         with crowd.client("lena") as other:
-            assert other.get("/api/documents", timeout=10).status_code == 200
-            assert other.get("/", timeout=10).status_code == 200
+            assert other.get("/api/documents", timeout=PATIENCE_S).status_code == 200
+            assert other.get("/", timeout=PATIENCE_S).status_code == 200
             theirs = pool.submit(other.post, "/api/ask", json=body("Lena's?"))
             eventually(lambda: any("Lena's?" in one for one in crowd.model.begun))
             crowd.model.end.set()

@@ -25,7 +25,7 @@ from core.values import whole
 from tests.fakes import ScriptedModel
 from tests.integration.conftest import any_home, database_url, postgres_server
 from tests.served import PASSWORD, gradio_pages, handlers, make_app, plain_client, running
-from tests.waiting import complete
+from tests.waiting import PATIENCE_S, complete
 from ui.gate import is_open
 from ui.plain_requests import DEEPEST, LONGEST_TARGET, check_json
 
@@ -84,7 +84,7 @@ class Target:
 
     def client(self, name: str | None) -> httpx.Client:
         cookies = {"inhouse_session": self.tokens[name]} if name else {}
-        return plain_client(self.url, cookies, timeout=60)
+        return plain_client(self.url, cookies, timeout=PATIENCE_S)
 
     def faults(self) -> str:
         return self.log.read_text() if self.log.exists() else ""

@@ -20,6 +20,7 @@ from retrieval.loading.frames import pack
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder
 from tests.poison import docx_of, pdf_of, repeated, xlsx_of
+from tests.waiting import PATIENCE_S, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 MANY = 200_000
@@ -197,13 +198,10 @@ def readers() -> list[psutil.Process]:
 
 def new_reader(before: set[int]) -> psutil.Process:
     """The one that was not there before; the list of processes may lag on a busy machine."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        found = [child for child in readers() if child.pid not in before]
-        if found:
-            return found[0]
-        time.sleep(0.05)
-    raise AssertionError(f"no new reader: {[child.pid for child in readers()]}, before {before}")
+    found: psutil.Process = eventually(
+        lambda: next((child for child in readers() if child.pid not in before), None)
+    )
+    return found
 
 
 def test_stop_is_heard_while_a_file_is_read(home: Home, tmp_path: Path) -> None:
@@ -248,7 +246,7 @@ def test_a_child_ends_with_its_parent_even_in_the_midst_of_a_file(tmp_path: Path
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "slow.pdf")], cwd=ROOT)
     try:
         found: list[psutil.Process] = []
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not (found and sum(found[0].cpu_times()[:2]) > 1) and time.monotonic() < deadline:
             time.sleep(0.05)
             found = psutil.Process(parent.pid).children()
@@ -256,7 +254,7 @@ def test_a_child_ends_with_its_parent_even_in_the_midst_of_a_file(tmp_path: Path
         parent.kill()
         parent.wait()
     assert found
-    gone, alive = psutil.wait_procs(found, timeout=30)
+    gone, alive = psutil.wait_procs(found, timeout=PATIENCE_S)
     assert gone and not alive
 
 

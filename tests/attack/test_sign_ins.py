@@ -22,12 +22,11 @@ from core.tables import AccountRow, AuditRow, FamiliarAddressRow, SessionRow, Si
 from tests.fakes import ScriptedModel
 from tests.quick import QUICK
 from tests.served import PASSWORD, make_app, running
-from tests.waiting import complete
+from tests.waiting import PATIENCE_S, complete
 
 CROWD = 240
 HEALTHY_S = 10.0
 """A door that hangs took minutes. How quick it is, `benchmarks.crowds` measures."""
-PATIENCE_S = 60.0
 
 
 @dataclass

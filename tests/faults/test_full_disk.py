@@ -19,6 +19,7 @@ from core.permissions import OPERATOR, Role
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder, ScriptedModel
 from tests.served import running
+from tests.waiting import PATIENCE_S
 from ui.environment import prepare_environment
 
 PASSWORD = "seven quiet lamps at noon"
@@ -69,7 +70,10 @@ def served(home: Home) -> Iterator[tuple[httpx.Client, Any]]:
     assistant = Assistant(model, retrieval.retriever, Shelf(home), home.settings)
     services = open_services(home, retrieval, assistant)
     services.accounts.create("boss", PASSWORD, Role.ADMIN)
-    with running(create_app(services)) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with (
+        running(create_app(services)) as url,
+        httpx.Client(base_url=url, timeout=PATIENCE_S) as client,
+    ):
         yield client, services
 
 

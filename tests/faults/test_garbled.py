@@ -24,6 +24,7 @@ from core.seals import seal, sealed
 from retrieval.service import Retrieval, open_retrieval
 from tests.fakes import HashingEmbedder
 from tests.unit.adapters import put_adapter
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -150,7 +151,7 @@ def start(root: Path, *flags: str) -> subprocess.CompletedProcess[str]:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "app.py", "--port", port, "--workspace", str(root), *flags]
         return subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
 
 

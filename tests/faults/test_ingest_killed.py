@@ -12,6 +12,7 @@ from core.permissions import OPERATOR
 from retrieval.service import open_retrieval
 from tests.fakes import HashingEmbedder
 from tests.running import ROOT
+from tests.waiting import PATIENCE_S
 
 DOCUMENTS = 12
 INGEST = """
@@ -48,14 +49,14 @@ def test_rows_and_originals_agree_after_a_kill(tmp_path: Path) -> None:
     )  # fmt: skip
     assert child.stdout
     child.stdout.readline()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while child.poll() is None and time.monotonic() < deadline:
         now = retrieval.library.documents(OPERATOR)
         if any(one.sha256 != before[one.path] for one in now):
             break
         time.sleep(0.005)
     child.send_signal(signal.SIGKILL)
-    child.wait(timeout=30)
+    child.wait(timeout=PATIENCE_S)
     child.stdout.close()
     stored = retrieval.library.documents(OPERATOR)
     assert len(stored) == DOCUMENTS

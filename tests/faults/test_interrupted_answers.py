@@ -20,6 +20,7 @@ from core.accounts import Accounts
 from core.home import Home, open_home
 from core.permissions import Account, Role
 from tests.running import ROOT, free_port
+from tests.waiting import PATIENCE_S, eventually
 
 PASSWORD = "forty-two open doors"
 
@@ -47,9 +48,9 @@ class SlowApp:
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_S
         # One client: each one reads all the certificates that there are.
-        with httpx.Client(base_url=self.url, timeout=5) as client:
+        with httpx.Client(base_url=self.url, timeout=PATIENCE_S) as client:
             while time.monotonic() < deadline and self.process.poll() is None:
                 try:
                     if client.get("/api/health").is_success:
@@ -66,12 +67,12 @@ class SlowApp:
     def end(self, number: signal.Signals) -> None:
         """Send a signal and wait for the end."""
         self.process.send_signal(number)
-        self.process.wait(60)
-        self._reader.join(10)
+        self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
 
     def client(self) -> httpx.Client:
         cookies = {"inhouse_session": self._token}
-        return httpx.Client(base_url=self.url, cookies=cookies, timeout=120)
+        return httpx.Client(base_url=self.url, cookies=cookies, timeout=PATIENCE_S)
 
     def newest(self) -> Conversation:
         conversations = Conversations(self.home.database)
@@ -85,7 +86,7 @@ def app(tmp_path: Path) -> Iterator[SlowApp]:
     yield made
     if made.process.poll() is None:
         made.process.kill()
-        made.process.wait(60)
+        made.process.wait(PATIENCE_S)
     made.home.database.close()
 
 
@@ -146,9 +147,7 @@ def asked_again_from_the_page(app: SlowApp, client: httpx.Client, left: Conversa
     assert "This answer was interrupted." in page
     again = event_number(config, "click", inputs=1, outputs=10)
     assert "word1" in shown_by(client, again, [left.id], "word1")
-    deadline = time.monotonic() + 30
-    while app.newest().turns[0].answers[0].unfinished and time.monotonic() < deadline:
-        time.sleep(0.05)
+    eventually(lambda: not app.newest().turns[0].answers[0].unfinished)
     (turn,) = app.newest().turns
     assert [one.unfinished for one in turn.answers] == [False]
 

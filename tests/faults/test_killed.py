@@ -29,12 +29,12 @@ from retrieval.service import open_retrieval
 from tests.eval_fakes import evaluations, good_assistant
 from tests.fakes import HashingEmbedder
 from tests.faults import worker
+from tests.waiting import PATIENCE_S
 from training.runs import Runs
 
 KINDS = ("accounts", "ingest", "chat", "evaluation", "training")
 ROUNDS = 4
 SEED = 20_261
-PATIENCE_S = 120.0
 
 Deed = tuple[Any, ...]
 
@@ -89,7 +89,7 @@ class Life:
         for process, _ in started:
             process.kill()
         for process, door in started:
-            process.join(60)
+            process.join(PATIENCE_S)
             while door in doors and door.poll():
                 self._hear(door, doors)
             door.close()

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from core.database import Database
+from tests.waiting import PATIENCE_S
 
 _APP = """
 import os, subprocess, sys
@@ -46,7 +47,7 @@ def test_nothing_acknowledged_is_lost_after_a_stray_open_another_process_and_kil
     path = tmp_path / "kept.db"
     app = subprocess.run(
         [sys.executable, "-c", _APP, str(path), _OTHER],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert app.returncode == -signal.SIGKILL, app.stderr
     acknowledged = [int(line) for line in app.stdout.split()]

@@ -29,6 +29,7 @@ from eval.tables import ModelAuditRow
 from tests import eval_fakes
 from tests.eval_fakes import evaluations, good_assistant, rows
 from tests.integration.test_eval_gate import question_set, shelf_with
+from tests.waiting import PATIENCE_S
 
 EVALUATING = """
 import sys, time
@@ -65,7 +66,7 @@ def at_work(code: str, home: Home, number: int) -> Iterator[Any]:
 
     def kill() -> None:
         os.kill(child.pid, signal.SIGKILL)
-        child.wait(60)
+        child.wait(PATIENCE_S)
 
     try:
         assert child.stdout.readline() == "at work\n"

@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import InvalidInput, Stopped
 from core.home import Home
 from core.job_child import JobProgress, run_child
+from tests.waiting import PATIENCE_S
 
 
 def handle(home: Home, payload: dict[str, Any], progress: JobProgress) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def _say(line: str) -> None:
 
 def _wait(gate: Path, progress: JobProgress | None) -> None:
     """Work until the gate opens, or until asked to stop when there is a `progress` to ask."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while not gate.exists() and time.monotonic() < deadline:
         if progress and progress.stop_requested():
             return

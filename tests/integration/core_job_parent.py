@@ -7,6 +7,7 @@ from typing import Any
 
 from core.home import open_home
 from core.jobs import Jobs, Patience
+from tests.waiting import PATIENCE_S
 
 MODULES = {"work": "tests.integration.core_job_handler"}
 
@@ -18,4 +19,4 @@ def work(root: Path, url: str, payload: dict[str, Any], door: Connection) -> Non
     job_id = jobs.submit("work", payload, title="of a parent to be killed")
     jobs.start()
     door.send(job_id)
-    threading.Event().wait(120)
+    threading.Event().wait(PATIENCE_S)

@@ -13,8 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 PROGRAMS = Path("/usr/lib/postgresql")
-DEADLINE_S = 60.0
 
 
 def programs() -> Path | None:
@@ -103,7 +104,7 @@ class PostgresServer:
         )
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 self._connect().close()

@@ -23,6 +23,7 @@ from core.home import Home
 from core.permissions import Role, require_account
 from core.tables import AccountRow, SessionRow
 from tests.quick import QUICK
+from tests.waiting import PATIENCE_S
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PASSWORD = "correct horse battery"
@@ -57,7 +58,7 @@ def test_two_first_runs_at_once_make_one_admin(any_home: Home) -> None:
     barrier = threading.Barrier(3)
 
     def run(accounts: Accounts) -> tuple[str, str] | None:
-        barrier.wait(30)
+        barrier.wait(PATIENCE_S)
         return accounts.first_run()
 
     with ThreadPoolExecutor(3) as pool:
@@ -165,7 +166,7 @@ def test_two_admins_who_demote_each_other_do_not_both_succeed(accounts: Accounts
         barrier = threading.Barrier(2)
 
         def demote(account_id: int, barrier: threading.Barrier = barrier) -> bool:
-            barrier.wait(30)
+            barrier.wait(PATIENCE_S)
             try:
                 accounts.update(account_id, role=Role.EMPLOYEE)
             except Conflict:

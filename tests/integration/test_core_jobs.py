@@ -19,7 +19,7 @@ from core.jobs import Job, Jobs, JobState, Patience
 from core.processes import ProcessId
 from tests.integration import core_job_parent
 from tests.integration.core_job_parent import MODULES
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 FAST = Patience(poll=0.05, stop=0.2, kill=0.2, close=20)
@@ -323,7 +323,7 @@ def killed_parent(desk: Desk, processes: Any) -> Iterator[Callable[..., tuple[in
         here.close()
         eventually(lambda: desk.reached(job_id, 1))
         parent.kill()
-        parent.join(60)
+        parent.join(PATIENCE_S)
         assert parent.exitcode == -signal.SIGKILL
         children.extend(desk.pids(job_id))
         return job_id, desk.pids(job_id)[0]

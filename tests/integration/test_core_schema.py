@@ -15,6 +15,7 @@ from core.database import MIGRATIONS, Base, Database
 from core.errors import WorkspaceError
 from core.home import Home, open_home
 from core.job_scheduler import PROJECT
+from tests.waiting import PATIENCE_S
 
 PACKAGES = ("core", "retrieval", "assistant", "training", "eval")
 
@@ -68,7 +69,7 @@ def test_several_processes_open_a_new_workspace_at_once(database_url: str, tmp_p
         subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True) for _ in range(3)
     ]
     for process in running:
-        _out, errors = process.communicate(timeout=120)
+        _out, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, errors
 
 

@@ -25,6 +25,7 @@ from core.settings import Settings
 from retrieval.passages import Passage
 from tests.integration.adapters import make_adapter
 from tests.integration.tiny_model import write_tiny_model
+from tests.waiting import PATIENCE_S
 
 QUESTIONS = (
     "What is the capital of France?",
@@ -190,7 +191,7 @@ def test_two_adapters_at_the_same_time_never_mix(
     together = threading.Barrier(len(kinds))
 
     def talk(adapter: AdapterRef | None) -> None:
-        together.wait(30)
+        together.wait(PATIENCE_S)
         text = ""
         for piece in embedded_model.stream(
             render(QUESTIONS[4], None), adapter=adapter, sampling=SHORT
@@ -203,7 +204,7 @@ def test_two_adapters_at_the_same_time_never_mix(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE_S)
     assert heard == solo
     switches = sum(a != b for a, b in itertools.pairwise(turns))
     assert switches > 10, "the streams did not interleave"
@@ -224,7 +225,7 @@ def test_a_batch_beside_a_stream_never_mixes(model: TransformersModel, adapters:
         return False
 
     def talk() -> None:
-        together.wait(30)
+        together.wait(PATIENCE_S)
         pieces = model.stream(
             render(QUESTIONS[4], None), adapter=adapters.first, sampling=long,
             cancelled=lambda: heard("stream"),
@@ -233,11 +234,11 @@ def test_a_batch_beside_a_stream_never_mixes(model: TransformersModel, adapters:
 
     thread = threading.Thread(target=talk)
     thread.start()
-    together.wait(30)
+    together.wait(PATIENCE_S)
     beside = model.generate_batch(
         prompts, adapter=adapters.second, sampling=long, cancelled=lambda: heard("batch")
     )
-    thread.join(120)
+    thread.join(PATIENCE_S)
     assert [g.text for g in beside] == [g.text for g in alone]
     assert results == [solo]
     assert sum(a != b for a, b in itertools.pairwise(turns)) > 10, "they did not interleave"

@@ -11,6 +11,7 @@ from assistant.modes import Message
 from core.settings import Settings
 from tests.integration.adapters import make_adapter
 from tests.integration.tiny_model import write_tiny_model
+from tests.waiting import PATIENCE_S
 
 SAYING = Sampling(4)
 ASKED = [Message("user", "How many days of leave?")]
@@ -26,7 +27,7 @@ class SlowDisk:
 
     def read(self, adapter: AdapterRef) -> AdapterWeights:
         self.reading.set()
-        assert self.go.wait(60)
+        assert self.go.wait(PATIENCE_S)
         return self._adapters.read(adapter)  # type: ignore[attr-defined, no-any-return]
 
     def activate(self, adapter: AdapterRef | None, weights: AdapterWeights | None) -> bool:
@@ -49,9 +50,9 @@ def test_reading_an_adapter_holds_up_no_other_answer(tmp_path: Path) -> None:
         target=lambda: said.append("".join(engine.stream(ASKED, adapter=adapter, sampling=SAYING)))
     )
     tuned.start()
-    assert disk.reading.wait(60)
+    assert disk.reading.wait(PATIENCE_S)
     assert "".join(engine.stream(ASKED, adapter=None, sampling=SAYING)) == plain
     assert said == []
     disk.go.set()
-    tuned.join(60)
+    tuned.join(PATIENCE_S)
     assert said == [alone]

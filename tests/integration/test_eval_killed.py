@@ -22,6 +22,7 @@ from retrieval.service import open_retrieval
 from tests.eval_fakes import FACTS, rows
 from tests.integration.tiny_model import write_tiny_model
 from tests.reports import without_times
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 QUESTIONS = 26
@@ -110,7 +111,7 @@ def straight(prepared: Path) -> Path:
     while process.poll() is None and answered(prepared / "killed") < ROWS // 2:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGKILL, f"it was over before it could be killed: {said}"
     return prepared / "straight"
 

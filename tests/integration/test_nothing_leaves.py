@@ -9,6 +9,7 @@ from core.accounts import Accounts
 from core.home import open_home
 from core.permissions import Role
 from tests.running import PASSWORD, RunningApp
+from tests.waiting import PATIENCE_S
 
 WATCH = """
 import os, sys
@@ -55,7 +56,7 @@ def test_a_full_chat_and_an_ingest_without_a_single_outgoing_connection(
     }  # fmt: skip
     with (
         RunningApp(workspace, "--no-sample", environment=environment) as app,
-        httpx.Client(base_url=app.url, timeout=180) as client,
+        httpx.Client(base_url=app.url, timeout=PATIENCE_S) as client,
     ):
         body = {"name": "boss", "password": PASSWORD}
         token = client.post("/api/sign-in", json=body).json()["token"]
@@ -77,7 +78,7 @@ def test_a_full_chat_and_an_ingest_without_a_single_outgoing_connection(
 
 
 def finished(client: httpx.Client, job: int) -> dict[str, str]:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     found: dict[str, str] = {"state": "unknown"}
     while time.monotonic() < deadline:
         found = client.get(f"/api/jobs/{job}").json()

@@ -18,6 +18,7 @@ from retrieval.embedding import open_embedder
 from retrieval.loading import load_document, media_type_of
 from retrieval.passages import Embedder
 from retrieval.service import open_retrieval
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,7 +76,7 @@ def test_json_shapes(tmp_path: Path, line: Line) -> None:
     # As people start it; nothing here needs the model's libraries.
     done = subprocess.run(
         [sys.executable, "-m", "retrieval", "list", "--workspace", str(tmp_path / "w")],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "leave.txt" in done.stdout

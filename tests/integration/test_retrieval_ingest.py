@@ -20,6 +20,7 @@ from retrieval.jobs import handle
 from retrieval.service import Retrieval, open_retrieval
 from retrieval.tables import ChunkRow, DocumentRow
 from tests.fakes import HashingEmbedder, StopsAfterReports
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -290,12 +291,12 @@ def test_a_killed_ingest_leaves_whole_documents_only(tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     retrieval = open_retrieval(home, HashingEmbedder())
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not retrieval.library.count(OPERATOR) and time.monotonic() < deadline:
         assert child.poll() is None
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
-    child.wait(timeout=30)
+    child.wait(timeout=PATIENCE_S)
     stored = retrieval.library.count(OPERATOR)
     assert stored
     with home.database.session() as session:

@@ -23,6 +23,7 @@ from retrieval.origins import UNKNOWN, UPLOADS, SameName, numbered
 from retrieval.service import Retrieval, open_retrieval
 from retrieval.tables import DocumentRow, identity_of
 from tests.fakes import HashingEmbedder, StopsAfterReports
+from tests.waiting import PATIENCE_S
 
 HR = Reader(frozenset({"hr"}))
 
@@ -153,7 +154,7 @@ def test_two_uploads_at_once(home: Home, retrieval: Retrieval, tmp_path: Path) -
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
     assert sorted(texts(retrieval).values()) == ["one", "three", "two"]
 
 

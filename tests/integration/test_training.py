@@ -32,6 +32,7 @@ from core.job_store import JobStore
 from retrieval.service import Retrieval, open_retrieval
 from tests.fakes import HashingEmbedder
 from tests.integration.doors import COLOURS, Watcher, data, model_folder, rows, small
+from tests.waiting import PATIENCE_S
 from training.__main__ import main
 from training.examples import Example, ExampleKind
 from training.jobs import handle
@@ -125,7 +126,7 @@ def test_kill_nine_is_survived(here: Home, data: Path) -> None:
     )
     child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ))
     folder = here.workspace.runs / str(run.id) / "checkpoints"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while not list(folder.glob("checkpoint-*/seal.json")) and child.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)

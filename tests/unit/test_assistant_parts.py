@@ -23,6 +23,7 @@ from core.errors import AdapterError, EngineError
 from core.home import Home
 from retrieval.passages import Passage
 from tests.unit.adapters import build_adapter
+from tests.waiting import PATIENCE_S
 from ui.markup import answer_html
 
 
@@ -162,7 +163,7 @@ def test_the_lock_serves_in_the_order_of_asking() -> None:
             while lock.waiting() <= number:
                 pass
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE_S)
     assert served == list(range(5))
 
 

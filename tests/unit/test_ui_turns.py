@@ -21,7 +21,7 @@ from core.errors import (
     TooManyRequests,
 )
 from core.permissions import Account, Role
-from tests.waiting import complete, eventually
+from tests.waiting import PATIENCE_S, complete, eventually
 from ui.line import Limits
 from ui.readiness import Readiness
 from ui.turns import Part, Stage, Turn, Turns
@@ -109,7 +109,7 @@ def look(turn: Turn, seen: int, timeout: float) -> tuple[int, list[Part], bool]:
 
 def watched_to_the_end(turn: Turn) -> None:
     version, done = -1, False
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not done and time.monotonic() < deadline:
         version, _, done = look(turn, version, 0.5)
     assert done
@@ -137,10 +137,7 @@ def test_stopping_keeps_what_was_said_and_skips_the_rest(tmp_path: Path) -> None
 
 def test_when_nobody_looks_any_more_the_answer_ends_and_is_kept(tmp_path: Path) -> None:
     _, turn, kept = started(tmp_path, TalkingAssistant(1_000_000), patience=0.1)
-    deadline = time.monotonic() + 10
-    while not turn.finished and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert turn.finished
+    eventually(lambda: turn.finished)
     assert kept.kept[0][1].text
 
 
@@ -236,7 +233,7 @@ def test_a_question_taken_back_while_it_waits_frees_its_place_at_once(tmp_path: 
 
 def test_questions_wait_until_the_model_is_loaded_and_say_so(tmp_path: Path) -> None:
     loaded = threading.Event()
-    turns, _ = opened(tmp_path, TalkingAssistant(), load=lambda: loaded.wait(10))
+    turns, _ = opened(tmp_path, TalkingAssistant(), load=lambda: loaded.wait(PATIENCE_S))
     asked = [ask(turns, n, thread=n) for n in range(1, 5)]
     assert {turn.parts[0].stage for turn in asked} == {Stage.LOADING}
     loaded.set()
