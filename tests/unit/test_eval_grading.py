@@ -292,6 +292,10 @@ def test_an_interval_in_the_answer_is_no_citation() -> None:
     ["1,", "5-", "a ", "東", "[", "{{", "<a", "not ", "**", "1 500 ", "5 to ", "\n", "(", "~~"],
 )
 def test_grading_costs_no_more_than_the_length_of_the_answer(piece: str) -> None:
-    started = time.process_time()
-    grade(piece * 4_000, ["5 days"])
-    assert time.process_time() - started < 2
+    # The shortest of three, in this thread: others go on, and garbage of other tests is collected.
+    took: list[float] = []
+    while len(took) < 3 and min(took, default=2) >= 2:
+        started = time.thread_time()
+        grade(piece * 4_000, ["5 days"])
+        took.append(time.thread_time() - started)
+    assert min(took) < 2
