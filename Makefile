@@ -39,6 +39,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(PIP) --requirement requirements-dev.txt
 	@touch $@
 
+# The browser tests, which are the longest, begin first. Modules are compiled once, not by each process.
 test: install-dev ## All tests: unit, integration, browser (sets up all it needs)
 	@sh tests/prepare.sh
 	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder \

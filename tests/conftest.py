@@ -1,7 +1,10 @@
 """Fixtures every layer shares."""
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,15 +13,23 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-from assistant.engines.embedded import embedded_folder
+from assistant.engines.embedded import EMBEDDED_NAME, embedded_folder
 from core.home import Home, open_home
+from tests.watched import WATCH, watching
 
 # A deadline would judge the machine, which may be busy, and not the code.
 settings.register_profile("house", deadline=None, max_examples=60)
 settings.load_profile("house")
 
 CONVERTER = ("embedded", "transformers_convert")
-SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+CONVERT = """
+import sys
+from pathlib import Path
+from assistant.engines.embedded import embedded_folder
+embedded_folder(Path(sys.argv[1]))
+"""
+PROJECT = Path(__file__).resolve().parents[1]
+SHARED = PROJECT.parent / "shared"
 
 
 class FilesTogether(LoadFileScheduling):  # type: ignore[misc]
@@ -62,11 +73,20 @@ def home(tmp_path: Path, migrated: Path) -> Iterator[Home]:
 
 @pytest.fixture(scope="session")
 def models(request: pytest.FixtureRequest) -> Path:
-    """A `models` folder with the embedded model, converted once for this converter's code."""
-    engines = Path(__file__).resolve().parents[1] / "assistant" / "engines"
+    """A `models` folder with the embedded model, converted once for this converter's code.
+
+    By a process that is watched: `tests/watched.py` finds in the folder what it tried to reach.
+    """
+    engines = PROJECT / "assistant" / "engines"
     code = b"".join((engines / f"{name}.py").read_bytes() for name in CONVERTER)
+    code += (WATCH + CONVERT).encode()
     cache = request.config.cache
     assert cache is not None
     folder: Path = cache.mkdir(f"models-{hashlib.sha256(code).hexdigest()[:12]}")
+    if not (folder / EMBEDDED_NAME).is_dir():
+        subprocess.run(
+            [sys.executable, "-c", CONVERT, str(folder)],
+            cwd=PROJECT, env={**os.environ, **watching(folder)}, check=True,
+        )  # fmt: skip
     embedded_folder(folder)
     return folder

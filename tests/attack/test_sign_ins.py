@@ -20,7 +20,7 @@ from core.passwords import Passwords
 from core.permissions import Role
 from core.tables import AccountRow, AuditRow, FamiliarAddressRow, SessionRow, SignInFailureRow
 from tests.fakes import ScriptedModel
-from tests.quick import QUICK
+from tests.quick import QUICK, Exchanged
 from tests.served import PASSWORD, make_app, running
 from tests.waiting import PATIENCE_S, complete
 
@@ -31,11 +31,12 @@ HEALTHY_S = 10.0
 
 @dataclass
 class Door:
-    """A running application at whose door passwords are hashed as they are by default."""
+    """A running application, and how passwords are hashed at its door."""
 
     app: Any
     services: Any
     url: str
+    passwords: Exchanged
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,15 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         workspace=tmp_path_factory.mktemp("door") / "workspace", port=1,
         trusted_proxies="127.0.0.1", evidence_finder="off", rag_reader="off",
     )  # fmt: skip
-    app, services = make_app(home, ScriptedModel(), passwords=Passwords())
+    passwords = Exchanged()
+    app, services = make_app(home, ScriptedModel(), passwords=passwords)
     with running(app) as url:
-        yield Door(app, services, url)
+        yield Door(app, services, url, passwords)
 
 
-def begin(door: Door) -> None:
+def begin(door: Door, passwords: Passwords) -> None:
     """The boss has an account, and nobody has signed in or failed to."""
+    door.passwords.by = passwords
     with door.services.home.database.session() as session:
         for row in (SignInFailureRow, FamiliarAddressRow, SessionRow, AuditRow, AccountRow):
             session.execute(delete(row))
@@ -59,16 +62,15 @@ def begin(door: Door) -> None:
 
 @pytest.fixture
 def door(opened: Door) -> Door:
-    """As nobody has come to it yet."""
-    begin(opened)
+    """As nobody has come to it yet; a hash costs what it costs by default."""
+    begin(opened, Passwords())
     return opened
 
 
 @pytest.fixture
-def quick(opened: Door, monkeypatch: pytest.MonkeyPatch) -> Door:
+def quick(opened: Door) -> Door:
     """The same, for who waits and not for what a hash costs."""
-    monkeypatch.setattr(opened.services.accounts, "_passwords", QUICK)
-    begin(opened)
+    begin(opened, QUICK)
     return opened
 
 

@@ -10,50 +10,19 @@ from core.home import open_home
 from core.permissions import Role
 from tests.running import PASSWORD, RunningApp
 from tests.waiting import PATIENCE_S
-
-WATCH = """
-import os, sys
-
-def _hook(event, arguments, _log=os.environ["CONNECTIONS"]):
-    if event == "socket.connect":
-        address = arguments[1]
-        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1"):
-            _refuse(_log, f"connect {address!r}")
-    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
-        if arguments[0] not in (None, "", b"", "localhost", "127.0.0.1", "::1", b"127.0.0.1"):
-            _refuse(_log, f"look up {arguments[0]!r}")
-    elif event in ("socket.sendto", "socket.sendmsg"):
-        _refuse(_log, f"{event} {arguments[1:]!r}")
-
-def _refuse(log, what):
-    handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(handle, f"{os.getpid()} {what}\\n".encode())
-    os.close(handle)
-    raise OSError(f"forbidden in this test: {what}")
-
-sys.addaudithook(_hook)
-with open(os.environ["CONNECTIONS"], "a") as log:
-    log.write(f"{os.getpid()} watched\\n")
-"""
+from tests.watched import recorded, watching
 
 
 def test_a_full_chat_and_an_ingest_without_a_single_outgoing_connection(
     tmp_path: Path, models: Path
 ) -> None:
-    """Every process is watched from its first import on; any attempt raises and is recorded."""
-    hook = tmp_path / "hook"
-    hook.mkdir()
-    (hook / "sitecustomize.py").write_text(WATCH)
-    log = tmp_path / "connections.log"
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     (workspace / "models").symlink_to(models)
     home = open_home(workspace=workspace)
     Accounts(home.database, home.settings).create("boss", PASSWORD, Role.ADMIN)
     home.database.close()
-    environment = {
-        "PYTHONPATH": str(hook), "CONNECTIONS": str(log), "INHOUSE_ANSWER_TOKENS": "8",
-    }  # fmt: skip
+    environment = {**watching(tmp_path), "INHOUSE_ANSWER_TOKENS": "8"}
     with (
         RunningApp(workspace, "--no-sample", environment=environment) as app,
         httpx.Client(base_url=app.url, timeout=PATIENCE_S) as client,
@@ -72,9 +41,15 @@ def test_a_full_chat_and_an_ingest_without_a_single_outgoing_connection(
         for path in ("/", "/documents", "/training", "/evaluation", "/people"):
             client.cookies.set("inhouse_session", token)
             assert client.get(path).status_code == 200
-    lines = log.read_text().splitlines()
-    assert len({line.split()[0] for line in lines if line.endswith("watched")}) >= 2
-    assert [line for line in lines if not line.endswith("watched")] == []
+    processes, attempts = recorded(tmp_path)
+    assert processes >= 2
+    assert attempts == []
+
+
+def test_the_first_start_makes_the_model_without_a_connection(models: Path) -> None:
+    processes, attempts = recorded(models)
+    assert processes >= 1
+    assert attempts == []
 
 
 def finished(client: httpx.Client, job: int) -> dict[str, str]:

@@ -1,13 +1,12 @@
 """One rule says whether an answer is right: what stands in it, as numbers, words and negations."""
 
-import time
-
 import pytest
 
 from eval import metrics
 from eval.grading import contains_phrase, grade
 from eval.questions import HeldOutQuestion, Kind
 from eval.scoring import score
+from tests.timing import cpu_seconds
 
 RIGHT = [
     ("You get 240 hours.", "240 hours"),
@@ -292,10 +291,4 @@ def test_an_interval_in_the_answer_is_no_citation() -> None:
     ["1,", "5-", "a ", "東", "[", "{{", "<a", "not ", "**", "1 500 ", "5 to ", "\n", "(", "~~"],
 )
 def test_grading_costs_no_more_than_the_length_of_the_answer(piece: str) -> None:
-    # The shortest of three, in this thread: others go on, and garbage of other tests is collected.
-    took: list[float] = []
-    while len(took) < 3 and min(took, default=2) >= 2:
-        started = time.thread_time()
-        grade(piece * 4_000, ["5 days"])
-        took.append(time.thread_time() - started)
-    assert min(took) < 2
+    assert cpu_seconds(lambda: grade(piece * 4_000, ["5 days"]), enough=2) < 2
